@@ -1,0 +1,47 @@
+# make demo   run a whole square        make test   test everything
+# make build  bin/klarsyn, bin/klarsyn-vision
+# make bench  benchmarks: table on screen, JSON under .bench/
+# make lint   what reviewers should not have to say
+
+GO      ?= go
+ARGS    ?=
+LINT    := v2.15.0
+SOURCES := $(shell find cmd camera retention policy api -name '*.go' -o -name '*.cpp' -o -name '*.h' -o -name '*.html' -o -name '*.css' -o -name '*.js' -o -name '*.sql' -o -name '*.csv' -o -name '*.conf' -o -name '*.yaml')
+
+.PHONY: demo test build bench lint setup clean
+
+demo: build
+	bin/klarsyn demo $(ARGS)
+
+build: setup bin/klarsyn bin/klarsyn-vision
+
+# klarsyn never links a video decoder: it is pure Go.
+bin/klarsyn: $(SOURCES) go.mod go.sum
+	CGO_ENABLED=0 $(GO) build -o $@ ./cmd/klarsyn
+
+bin/klarsyn-vision: $(SOURCES) go.mod go.sum
+	@test -f $@ || echo "building $@ (OpenCV bindings: about a minute the first time)" >&2
+	CGO_ENABLED=1 $(GO) build -o $@ ./cmd/klarsyn-vision
+
+test: setup
+	$(GO) vet ./...
+	CGO_ENABLED=0 $(GO) vet ./cmd/klarsyn/... ./retention/... ./policy/... ./api/... ./camera ./camera/vision/... ./camera/rtsp/...
+	$(GO) build -race ./... # first, so that tests with clocks do not run beside the compiler
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /deploy/e2e)
+	$(GO) test -race -timeout 20m ./deploy/e2e
+
+bench: setup
+	@GO="$(GO)" ARGS="$(ARGS)" deploy/bench.sh
+
+lint: setup .tools/bin/golangci-lint
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "run gofmt -w on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	.tools/bin/golangci-lint run
+
+.tools/bin/golangci-lint:
+	GOBIN=$(CURDIR)/.tools/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT)
+
+setup:
+	@deploy/setup.sh
+
+clean:
+	rm -rf bin .bench
