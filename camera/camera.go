@@ -1,0 +1,147 @@
+// Package camera holds the words for what a fixed camera delivers — access units, zones, samples, the
+// causes of a gap — and the Worker that runs one camera under its permit. It imports nothing of
+// Klarsyn; the folders below it hold one technology each.
+package camera
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/url"
+	"regexp"
+)
+
+// ID names a camera: a slug such as "k1" or "plattan-vast".
+type ID string
+
+var slug = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// ErrBadID says that a name is not a slug.
+var ErrBadID = errors.New("not a slug: want 1 to 63 of a-z, 0-9 and '-', not starting with '-'")
+
+// ParseID checks that s is a slug.
+func ParseID(s string) (ID, error) {
+	if !slug.MatchString(s) {
+		return "", fmt.Errorf("camera id %q: %w", s, ErrBadID)
+	}
+	return ID(s), nil
+}
+
+// Secret is a camera password. Every way of printing it shows that it exists and no more.
+type Secret string
+
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "[redacted]"
+}
+
+// Format keeps every verb of fmt from printing the secret: a verb that does not fit a string, such as
+// %d, would else print it in its complaint.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) } //nolint:errcheck // fmt keeps no errors
+
+// LogValue keeps slog from printing the secret.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText keeps JSON and YAML encoders from printing the secret.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText takes the secret as it stands in a configuration.
+func (s *Secret) UnmarshalText(b []byte) error { *s = Secret(b); return nil }
+
+// Camera is one fixed camera: where it is reached and what of its picture counts.
+type Camera struct {
+	ID   ID
+	Name string
+	// URL is rtsp:// or rtsps://, without credentials: those are Username and Password.
+	URL      string
+	Username string
+	Password Secret
+	Profile  Profile
+}
+
+// Validate says which field is wrong and what it should be.
+func (c Camera) Validate() error {
+	if _, err := ParseID(string(c.ID)); err != nil {
+		return err
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		// url.Error quotes its input, which may hold a password.
+		return fmt.Errorf("camera %s: url is not a URL: want rtsp://HOST:PORT/PATH", c.ID)
+	}
+	if u.User != nil {
+		return fmt.Errorf("camera %s: url holds credentials: move them to username and password", c.ID)
+	}
+	if u.Scheme != "rtsp" && u.Scheme != "rtsps" {
+		return fmt.Errorf("camera %s: url scheme %q: want rtsp or rtsps", c.ID, u.Scheme)
+	}
+	if u.Hostname() == "" {
+		return fmt.Errorf("camera %s: url has no host: want rtsp://HOST:PORT/PATH", c.ID)
+	}
+	if err := c.Profile.Validate(); err != nil {
+		return fmt.Errorf("camera %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+// Point is a place in the picture as fractions of its width and height, from the top left corner.
+type Point struct {
+	X float64 `json:"x" yaml:"x"`
+	Y float64 `json:"y" yaml:"y"`
+}
+
+// Zone is a named part of the picture in which people are counted by the place of their feet.
+type Zone struct {
+	ID      string  `json:"id" yaml:"id"`
+	Name    string  `json:"name" yaml:"name"`
+	Polygon []Point `json:"polygon" yaml:"polygon"`
+}
+
+// Perspective gives the height of a standing person, as a fraction of the picture's height, whose feet
+// are at row y (also a fraction): Slope·y + Offset, never less than 0.01. A fixed camera over flat
+// ground makes it linear.
+type Perspective struct {
+	Slope  float64 `json:"slope" yaml:"slope"`
+	Offset float64 `json:"offset" yaml:"offset"`
+}
+
+// PersonHeight is the height of a person standing at row y, as a fraction of the picture's height.
+func (p Perspective) PersonHeight(y float64) float64 { return max(0.01, p.Slope*y+p.Offset) }
+
+// Profile is what the counter must know of one camera's picture.
+type Profile struct {
+	Zones       []Zone      `json:"zones" yaml:"zones"`
+	Perspective Perspective `json:"perspective" yaml:"perspective"`
+}
+
+// Validate says which zone is wrong and why.
+func (p Profile) Validate() error {
+	for _, v := range []float64{p.Perspective.Slope, p.Perspective.Offset} {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return errors.New("perspective: slope and offset must be finite numbers")
+		}
+	}
+	seen := map[string]bool{}
+	for _, z := range p.Zones {
+		if !slug.MatchString(z.ID) {
+			return fmt.Errorf("zone %q: %w", z.ID, ErrBadID)
+		}
+		if seen[z.ID] {
+			return fmt.Errorf("zone %q stands twice: zone ids are unique within a camera", z.ID)
+		}
+		seen[z.ID] = true
+		if len(z.Polygon) < 3 {
+			return fmt.Errorf("zone %q has %d corners: want at least 3", z.ID, len(z.Polygon))
+		}
+		for _, pt := range z.Polygon {
+			if !(pt.X >= 0 && pt.X <= 1 && pt.Y >= 0 && pt.Y <= 1) {
+				return fmt.Errorf("zone %q: corner (%g, %g) is outside the picture: want fractions from 0 to 1", z.ID, pt.X, pt.Y)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+// Package occupancy keeps the counts of people per zone: numbers with an error bar, never a picture and
+// never a zero that stands for "unknown".
+package occupancy
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"math"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+
+	"klarsyn/camera"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrate brings the sample tables up to date.
+func Migrate(ctx context.Context, db *sql.DB, dialect string) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	store, err := database.NewStore(database.Dialect(dialect), "occupancy_migrations")
+	if err != nil {
+		return fmt.Errorf("occupancy: %w", err)
+	}
+	p, err := goose.NewProvider("", db, files, goose.WithStore(store))
+	if err != nil {
+		return fmt.Errorf("occupancy: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrating the occupancy tables: %w", err)
+	}
+	return nil
+}
+
+// Store keeps samples in SQL.
+type Store struct{ DB *sql.DB }
+
+// Add keeps samples. Numbers of a sample that is not QualityOK are not kept at all, and a sample whose
+// numbers are none is unknown, whatever it says of itself: a database reads NaN as NULL.
+func (s *Store) Add(ctx context.Context, samples []camera.Sample) error {
+	tx, err := s.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("keeping samples: %w", err)
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	for _, m := range samples {
+		for _, v := range []float64{m.Present, m.Moving, m.Low, m.High} {
+			if m.Quality == camera.QualityOK && (math.IsNaN(v) || math.IsInf(v, 0)) {
+				m.Quality = camera.QualityUnknown
+			}
+		}
+		number := func(v float64) any {
+			if m.Quality != camera.QualityOK {
+				return nil
+			}
+			return v
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO occupancy_sample (id, camera, zone, time_us, present, moving, low, high, quality)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, ulid.Make().String(), m.Camera, m.Zone, m.Time.UnixMicro(),
+			number(m.Present), number(m.Moving), number(m.Low), number(m.High), m.Quality); err != nil {
+			return fmt.Errorf("keeping samples: %w", err)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("keeping samples: %w", err)
+	}
+	return nil
+}
+
+const columns = `camera, zone, time_us, present, moving, low, high, quality`
+
+// Samples lists samples of [from, to), oldest first, at most limit; an empty camera or zone means all.
+func (s *Store) Samples(ctx context.Context, cam camera.ID, zone string, from, to time.Time, limit int) ([]camera.Sample, error) {
+	return s.query(ctx, `SELECT `+columns+` FROM occupancy_sample
+		WHERE (camera = $1 OR $1 = '') AND (zone = $2 OR $2 = '') AND time_us >= $3 AND time_us < $4
+		ORDER BY time_us, camera, zone LIMIT $5`, cam, zone, from.UnixMicro(), to.UnixMicro(), limit)
+}
+
+// Latest is the newest sample of every zone that has one not older than since.
+func (s *Store) Latest(ctx context.Context, since time.Time) ([]camera.Sample, error) {
+	return s.query(ctx, `SELECT `+columns+` FROM occupancy_sample WHERE id IN (
+			SELECT MAX(id) FROM occupancy_sample WHERE time_us >= $1 GROUP BY camera, zone)
+		ORDER BY camera, zone`, since.UnixMicro())
+}
+
+func (s *Store) query(ctx context.Context, query string, args ...any) ([]camera.Sample, error) {
+	rows, err := s.DB.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading samples: %w", err)
+	}
+	defer rows.Close()
+	var out []camera.Sample
+	for rows.Next() {
+		var m camera.Sample
+		var us int64
+		var present, moving, low, high sql.NullFloat64
+		if err := rows.Scan(&m.Camera, &m.Zone, &us, &present, &moving, &low, &high, &m.Quality); err != nil {
+			return nil, fmt.Errorf("reading samples: %w", err)
+		}
+		m.Time = time.UnixMicro(us).UTC()
+		m.Present, m.Moving, m.Low, m.High = present.Float64, moving.Float64, low.Float64, high.Float64
+		out = append(out, m)
+	}
+	return out, rows.Err()
+}

@@ -1,0 +1,268 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// Source delivers a camera's access units until ctx ends; it reconnects by itself.
+type Source interface {
+	Run(ctx context.Context, sink Sink) error
+}
+
+// Recorder turns access units into clips. Its methods are called from one goroutine and may block for
+// as long as a disk or a database takes.
+type Recorder interface {
+	Record(ctx context.Context, f Format, au AccessUnit) error
+	// Interrupt closes the open clip, if any, and says why the time from g.From on is not recorded.
+	Interrupt(ctx context.Context, g Gap) error
+}
+
+// Counter is offered every access unit and never blocks.
+type Counter interface {
+	Offer(f Format, au AccessUnit)
+}
+
+// Permission answers whether a camera may record at an instant, and until when that answer holds.
+type Permission interface {
+	Permitted(id ID, at time.Time) (ok bool, until time.Time)
+}
+
+// WorkerConfig is what a Worker needs. Counter may be nil: then nothing is counted.
+type WorkerConfig struct {
+	Camera     ID
+	Source     Source
+	Recorder   Recorder
+	Counter    Counter
+	Permission Permission
+	Now        func() time.Time
+	Log        *slog.Logger
+	// Queue bounds what waits between the network and the disk, in access units (default 512).
+	Queue int
+	// QueueBytes bounds the same by size (default 64 MiB): a camera decides how large its pictures are.
+	QueueBytes int64
+	// Recheck is how often a missing permit is looked for again (default 1 s).
+	Recheck time.Duration
+}
+
+// Stats are a worker's counts since it began.
+type Stats struct {
+	Frames  int64 // access units received
+	Dropped int64 // access units that the full queue turned away
+	Downs   int64 // sessions that ended or could not begin
+}
+
+// Worker runs one camera: it pulls while a permit is valid, records, and offers pictures for counting.
+type Worker struct {
+	cfg     WorkerConfig
+	events  chan event
+	frames  atomic.Int64
+	dropped atomic.Int64
+	downs   atomic.Int64
+	waiting atomic.Int64 // bytes in the queue
+
+	// What follows is owned by the goroutine that pulls, which is also the one that calls the sink's methods.
+	overflow bool            // pictures are being turned away
+	untold   *Gap            // why, if the queue had no room even for that
+	pulling  context.Context // of the running session: once it is done, the end of the session is ours
+}
+
+// event is one thing that happened on the way from the camera, in order.
+type event struct {
+	format Format
+	au     AccessUnit
+	gap    *Gap
+}
+
+// NewWorker makes a worker; it does nothing before Run.
+func NewWorker(cfg WorkerConfig) *Worker {
+	if cfg.Queue == 0 {
+		cfg.Queue = 512
+	}
+	cfg.Queue = max(cfg.Queue, 2) // one place is kept for a gap
+	if cfg.QueueBytes == 0 {
+		cfg.QueueBytes = 64 << 20
+	}
+	if cfg.Recheck == 0 {
+		cfg.Recheck = time.Second
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Log = cfg.Log.With("camera", string(cfg.Camera))
+	return &Worker{cfg: cfg, events: make(chan event, cfg.Queue)}
+}
+
+// Stats may be called at any time.
+func (w *Worker) Stats() Stats {
+	return Stats{Frames: w.frames.Load(), Dropped: w.dropped.Load(), Downs: w.downs.Load()}
+}
+
+// Run works until ctx ends, then closes the open clip. It returns an error only when nothing more can
+// be recorded or accounted for.
+func (w *Worker) Run(ctx context.Context) error {
+	recorded := make(chan error, 1)
+	// The recorder outlives ctx by the time it takes to close the last clip: what was received is kept.
+	go func() { recorded <- w.record(context.WithoutCancel(ctx)) }()
+	pullErr := w.pull(ctx)
+	detail := "recorder stopped by its operator"
+	if pullErr != nil {
+		detail = "recorder stopped by a fault"
+	}
+	w.send(event{gap: &Gap{Camera: w.cfg.Camera, From: w.cfg.Now(), Cause: OurFault, Detail: detail}})
+	close(w.events)
+	return errors.Join(pullErr, <-recorded)
+}
+
+// send waits for room; only for the few events that must not be lost.
+func (w *Worker) send(e event) { w.events <- e }
+
+// pull runs the source for as long as a permit says so.
+func (w *Worker) pull(ctx context.Context) error {
+	refused, connected := false, false
+	for ctx.Err() == nil {
+		now := w.cfg.Now()
+		ok, until := w.cfg.Permission.Permitted(w.cfg.Camera, now)
+		if !ok {
+			if !refused {
+				refused, connected = true, false
+				w.cfg.Log.Warn("not recording: no valid permit covers this camera now")
+				w.send(event{gap: &Gap{Camera: w.cfg.Camera, From: now, Cause: NotPermitted, Detail: "no valid permit"}})
+			}
+			sleep(ctx, w.cfg.Recheck)
+			continue
+		}
+		if connected {
+			// The answer about the permit changed from yes to yes, such as to a new version: what the
+			// next session sends does not continue the open clip.
+			w.send(event{gap: &Gap{Camera: w.cfg.Camera, From: now, Cause: OurFault, Detail: "reconnecting under a new permit version"}})
+		}
+		refused, connected = false, true
+		if err := w.session(ctx, now, until); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("camera %s: %w", w.cfg.Camera, err)
+		}
+	}
+	return nil
+}
+
+// session runs the source until the answer about the permit may change.
+func (w *Worker) session(ctx context.Context, now, until time.Time) error {
+	var cancel context.CancelFunc
+	if until.IsZero() {
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
+		ctx, cancel = context.WithTimeout(ctx, until.Sub(now))
+	}
+	defer cancel()
+	w.pulling = ctx
+	err := w.cfg.Source.Run(ctx, w)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("its source ended although nobody ended it")
+	}
+	return err
+}
+
+// Up says that a session delivers from now on.
+func (w *Worker) Up(f Format) {
+	w.cfg.Log.Info("camera delivers", "codec", string(f.Codec))
+}
+
+// Down says that a session ended or could not begin. A session that we ended ourselves is no fault of
+// the camera: who ended it says why.
+func (w *Worker) Down(at time.Time, err error) {
+	// Not by the kind of err: a network's own timeout is a context.DeadlineExceeded too.
+	if w.pulling.Err() != nil {
+		return
+	}
+	w.downs.Add(1)
+	w.cfg.Log.Warn("camera does not deliver", "err", err)
+	w.offer(event{gap: &Gap{Camera: w.cfg.Camera, From: at, Cause: CameraDown, Detail: err.Error()}})
+}
+
+// Put takes an access unit. When the recorder cannot keep up, pictures are turned away up to a keyframe
+// for which there is room, and the hole has a cause: a full queue never stalls the camera's connection.
+func (w *Worker) Put(f Format, au AccessUnit) {
+	w.frames.Add(1)
+	if w.cfg.Counter != nil {
+		w.cfg.Counter.Offer(f, au)
+	}
+	if w.overflow {
+		if !au.Keyframe || cap(w.events)-len(w.events) < cap(w.events)/2 || w.waiting.Load() > w.cfg.QueueBytes/2 {
+			w.dropped.Add(1)
+			return
+		}
+		w.overflow = false
+		if w.untold != nil {
+			w.events <- event{gap: w.untold}
+			w.untold = nil
+		}
+	}
+	if !w.offer(event{format: f, au: au}) {
+		w.dropped.Add(1)
+	}
+}
+
+// offer puts an event into the queue if there is room. The last place is kept for the gap that says
+// that there was none. Only the source's goroutine calls it, so the length can only shrink meanwhile.
+func (w *Worker) offer(e event) bool {
+	size := int64(e.au.Size())
+	if len(w.events) < cap(w.events)-1 && w.waiting.Load()+size <= w.cfg.QueueBytes {
+		w.waiting.Add(size)
+		w.events <- e
+		return true
+	}
+	if !w.overflow {
+		w.overflow = true
+		at := e.au.Time
+		if e.gap != nil {
+			at = e.gap.From
+		}
+		w.cfg.Log.Error("recorder cannot keep up: pictures are dropped up to the next keyframe with room")
+		g := &Gap{Camera: w.cfg.Camera, From: at, Cause: OurFault, Detail: "recorder could not keep up"}
+		select {
+		case w.events <- event{gap: g}:
+		default: // what had to be sent before took the last place
+			w.untold = g
+		}
+	}
+	return false
+}
+
+// record feeds the recorder, in order, until the queue is closed and empty.
+func (w *Worker) record(ctx context.Context) error {
+	var last error
+	for e := range w.events {
+		w.waiting.Add(-int64(e.au.Size()))
+		var err error
+		if e.gap != nil {
+			err = w.cfg.Recorder.Interrupt(ctx, *e.gap)
+		} else {
+			err = w.cfg.Recorder.Record(ctx, e.format, e.au)
+		}
+		// One line per kind of fault, not one per frame.
+		if err != nil && (last == nil || err.Error() != last.Error()) {
+			w.cfg.Log.Error("not recorded", "err", err)
+		}
+		last = err
+	}
+	return last
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,370 @@
+package camera_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"klarsyn/camera"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// source plays one function per session; the last one goes on being played.
+type source struct {
+	sessions []func(ctx context.Context, sink camera.Sink) error
+	runs     atomic.Int32
+}
+
+func (s *source) Run(ctx context.Context, sink camera.Sink) error {
+	play := s.sessions[min(int(s.runs.Add(1)), len(s.sessions))-1]
+	return play(ctx, sink)
+}
+
+// frames delivers ten pictures a second, every tenth a keyframe, until ctx ends; then it reports the end
+// as the RTSP client does.
+func frames(ctx context.Context, sink camera.Sink) error {
+	sink.Up(camera.Format{Codec: camera.H264})
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		sink.Put(camera.Format{Codec: camera.H264}, camera.AccessUnit{Time: time.Now(), DTS: time.Duration(n) * 100 * time.Millisecond, Keyframe: n%10 == 0})
+		select {
+		case <-ctx.Done():
+			sink.Down(time.Now(), ctx.Err())
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// recorder writes down what it is told: "f" for a picture, "K" for a keyframe, a cause for a gap.
+type recorder struct {
+	mu     sync.Mutex
+	told   []string
+	gaps   []camera.Gap
+	err    error
+	closed bool // the last thing it was told was a gap
+	block  chan struct{}
+}
+
+func (r *recorder) Record(_ context.Context, _ camera.Format, au camera.AccessUnit) error {
+	if r.block != nil {
+		<-r.block
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = false
+	r.told = append(r.told, map[bool]string{true: "K", false: "f"}[au.Keyframe])
+	return r.err
+}
+
+func (r *recorder) Interrupt(_ context.Context, g camera.Gap) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.told = append(r.told, string(g.Cause))
+	r.gaps = append(r.gaps, g)
+	return r.err
+}
+
+// causes are the gaps in order, with their details.
+func (r *recorder) causes() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var s []string
+	for _, g := range r.gaps {
+		s = append(s, string(g.Cause)+": "+g.Detail)
+	}
+	return s
+}
+
+// ended reports whether nothing was recorded since the last gap.
+func (r *recorder) ended() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
+func (r *recorder) pictures() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.told) - len(r.gaps)
+}
+
+// permits holds the instants at which the answer changes; it is yes before the first.
+type permits []struct {
+	at time.Time
+	ok bool
+}
+
+func (p permits) Permitted(_ camera.ID, at time.Time) (ok bool, until time.Time) {
+	ok = true
+	for _, edge := range p {
+		if edge.at.After(at) {
+			return ok, edge.at
+		}
+		ok = edge.ok
+	}
+	return ok, time.Time{}
+}
+
+const stopped = "our-fault: recorder stopped by its operator"
+
+func start(t *testing.T, cfg camera.WorkerConfig) (w *camera.Worker, stop func() error) {
+	t.Helper()
+	cfg.Camera = "k1"
+	if cfg.Permission == nil {
+		cfg.Permission = permits{}
+	}
+	w = camera.NewWorker(cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	return w, func() error { cancel(); return <-done }
+}
+
+func TestWorkerRecordsWhatTheCameraDelivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		w, stop := start(t, camera.WorkerConfig{Source: &source{sessions: []func(context.Context, camera.Sink) error{frames}}, Recorder: rec})
+		time.Sleep(950 * time.Millisecond)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(rec.told, ""); got != "K"+strings.Repeat("f", 9)+"our-fault" {
+			t.Errorf("recorded %s", got)
+		}
+		if !rec.ended() {
+			t.Error("the end of the run did not close the clip")
+		}
+		if got := rec.causes(); !slices.Equal(got, []string{stopped}) {
+			t.Errorf("gaps %q: our own cancellation is no fault of the camera", got)
+		}
+		if s := w.Stats(); s != (camera.Stats{Frames: 10}) {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// The permit ends and begins again: nothing is pulled in between, and the hole has its cause.
+func TestWorkerPullsOnlyWhilePermitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec, src := &recorder{}, &source{sessions: []func(context.Context, camera.Sink) error{frames}}
+		begin := time.Now()
+		ends, again := begin.Add(2050*time.Millisecond), begin.Add(10*time.Second)
+		_, stop := start(t, camera.WorkerConfig{Source: src, Recorder: rec, Permission: permits{{ends, false}, {again, true}}})
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if src.runs.Load() != 1 || rec.pictures() != 21 {
+			t.Errorf("%d sessions and %d pictures while the permit was away", src.runs.Load(), rec.pictures())
+		}
+		if !rec.ended() {
+			t.Error("the clip was not closed when the permit ended")
+		}
+		time.Sleep(3 * time.Second)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if got := rec.causes(); !slices.Equal(got, []string{"not-permitted: no valid permit", stopped}) {
+			t.Errorf("gaps %q", got)
+		}
+		if g := rec.gaps[0]; !g.From.Equal(ends) || g.Camera != "k1" {
+			t.Errorf("the gap is %+v, want one of k1 from %s on", g, ends)
+		}
+		if src.runs.Load() != 2 || rec.pictures() < 35 {
+			t.Errorf("%d sessions and %d pictures: it did not go on when the permit came back", src.runs.Load(), rec.pictures())
+		}
+	})
+}
+
+// Another version takes over: the clip of the old one ends there, without a word about the camera.
+func TestWorkerEndsTheClipWhenThePermitChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		w, stop := start(t, camera.WorkerConfig{
+			Source:   &source{sessions: []func(context.Context, camera.Sink) error{frames}},
+			Recorder: rec, Permission: permits{{time.Now().Add(1050 * time.Millisecond), true}},
+		})
+		time.Sleep(2 * time.Second)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if got := rec.causes(); !slices.Equal(got, []string{"our-fault: reconnecting under a new permit version", stopped}) {
+			t.Errorf("gaps %q", got)
+		}
+		between := slices.Index(rec.told, "our-fault")
+		if rec.told[between+1] != "K" {
+			t.Errorf("after the change came %q, want a keyframe", rec.told[between+1])
+		}
+		if w.Stats().Downs != 0 {
+			t.Error("the change was counted against the camera")
+		}
+	})
+}
+
+func TestWorkerSaysWhenTheCameraIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		// A network's timeout is a context.DeadlineExceeded by its own account.
+		timeout := fmt.Errorf("no answer: %w", context.DeadlineExceeded)
+		w, stop := start(t, camera.WorkerConfig{Recorder: rec, Source: &source{sessions: []func(context.Context, camera.Sink) error{
+			func(ctx context.Context, sink camera.Sink) error {
+				sink.Down(time.Now(), timeout)
+				time.Sleep(time.Second)
+				sink.Down(time.Now(), errors.New("wrong password"))
+				return frames(ctx, sink)
+			},
+		}}})
+		time.Sleep(2 * time.Second)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"camera-down: no answer: context deadline exceeded", "camera-down: wrong password", stopped}
+		if got := rec.causes(); !slices.Equal(got, want) {
+			t.Errorf("gaps %q, want %q", got, want)
+		}
+		if n := w.Stats().Downs; n != 2 {
+			t.Errorf("%d downs, want 2", n)
+		}
+	})
+}
+
+// A recorder that hangs: Put goes on, pictures are dropped up to a keyframe for which there is room,
+// and the hole is ours.
+func TestWorkerNeverBlocksTheCamera(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const queue = 16
+		rec := &recorder{block: make(chan struct{})}
+		put := func(sink camera.Sink, n int, keyframe bool) {
+			sink.Put(camera.Format{}, camera.AccessUnit{Time: time.Now(), DTS: time.Duration(n) * time.Second, Keyframe: keyframe})
+		}
+		unblocked := make(chan struct{})
+		w, stop := start(t, camera.WorkerConfig{Queue: queue, Recorder: rec, Source: &source{sessions: []func(context.Context, camera.Sink) error{
+			func(ctx context.Context, sink camera.Sink) error {
+				put(sink, 0, true)
+				synctest.Wait() // the recorder has taken the first and hangs in it
+				for n := range 100 {
+					put(sink, 1+n, n%10 == 9) // keyframes without room are dropped too
+				}
+				close(rec.block)
+				synctest.Wait() // the queue is empty
+				put(sink, 101, false)
+				put(sink, 102, true)
+				put(sink, 103, false)
+				synctest.Wait()
+				close(unblocked)
+				<-ctx.Done()
+				return ctx.Err()
+			},
+		}}})
+		<-unblocked
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		want := "K" + strings.Repeat("f", 9) + "K" + strings.Repeat("f", queue-1-10) + "our-fault" + "Kf" + "our-fault"
+		if got := strings.Join(rec.told, ""); got != want {
+			t.Errorf("recorded %s\n    want %s", got, want)
+		}
+		if got := rec.causes(); !slices.Equal(got, []string{"our-fault: recorder could not keep up", stopped}) {
+			t.Errorf("gaps %q", got)
+		}
+		if s := w.Stats(); s.Frames != 104 || s.Dropped != 100-(queue-1)+1 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+// The smallest queue still records: one place for pictures, one for the gap.
+func TestWorkerWithTheSmallestQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		_, stop := start(t, camera.WorkerConfig{Queue: 1, Recorder: rec, Source: &source{sessions: []func(context.Context, camera.Sink) error{frames}}})
+		time.Sleep(time.Second)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if rec.pictures() < 9 {
+			t.Errorf("%d pictures recorded", rec.pictures())
+		}
+	})
+}
+
+func TestWorkerGoesOnWhenTheRecorderFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{err: errors.New("disk full")}
+		_, stop := start(t, camera.WorkerConfig{Recorder: rec, Source: &source{sessions: []func(context.Context, camera.Sink) error{frames}}})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		rec.mu.Lock()
+		rec.err = nil
+		rec.mu.Unlock()
+		time.Sleep(time.Second)
+		if err := stop(); err != nil {
+			t.Errorf("%v: what passed is no error of the run", err)
+		}
+		if rec.pictures() < 19 {
+			t.Errorf("%d pictures were offered to the recorder", rec.pictures())
+		}
+	})
+}
+
+// A source that cannot go on ends the run, and not without closing the clip.
+func TestWorkerWhoseSourceGivesUp(t *testing.T) {
+	broken := errors.New("no such network")
+	for name, c := range map[string]struct{ returned, want error }{
+		"with an error": {broken, broken},
+		"without one":   {nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rec := &recorder{}
+				w := camera.NewWorker(camera.WorkerConfig{Camera: "k1", Recorder: rec, Permission: permits{}, Source: &source{
+					sessions: []func(context.Context, camera.Sink) error{func(ctx context.Context, sink camera.Sink) error {
+						sink.Put(camera.Format{}, camera.AccessUnit{Time: time.Now(), Keyframe: true})
+						return c.returned
+					}},
+				}})
+				err := w.Run(t.Context())
+				if err == nil || c.want != nil && !errors.Is(err, c.want) {
+					t.Errorf("error %v", err)
+				}
+				if !rec.ended() {
+					t.Error("the clip stayed open")
+				}
+			})
+		})
+	}
+}
+
+// The counter is offered every picture, also those that the full queue turns away.
+func TestCounterIsOfferedEveryPicture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counted := 0
+		rec := &recorder{}
+		w, stop := start(t, camera.WorkerConfig{
+			Recorder: rec, Source: &source{sessions: []func(context.Context, camera.Sink) error{frames}},
+			Counter: counterFunc(func() { counted++ }),
+		})
+		time.Sleep(time.Second)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if int64(counted) != w.Stats().Frames || counted == 0 {
+			t.Errorf("%d of %d pictures", counted, w.Stats().Frames)
+		}
+	})
+}
+
+type counterFunc func()
+
+func (f counterFunc) Offer(camera.Format, camera.AccessUnit) { f() }
