@@ -1,0 +1,191 @@
+// Package rtsp takes video from one camera over RTSP: one TCP connection, digest authentication,
+// access units stamped with UTC, and a new session whenever the last one failed.
+package rtsp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
+
+	"klarsyn/camera"
+)
+
+// Config is how patient a client is. The zero value gives the defaults.
+type Config struct {
+	// FrameTimeout ends a session that has delivered no picture for so long (5 s). A session that
+	// delivers no keyframe at all may take six times as long.
+	FrameTimeout time.Duration
+	// DialTimeout bounds the connection and each answer during the handshake (5 s).
+	DialTimeout time.Duration
+	// BackoffMin and BackoffMax bound the wait between two attempts (0.5 s, 30 s).
+	BackoffMin, BackoffMax time.Duration
+	// Now is the clock that pictures are stamped by (time.Now). It is read when a session begins, and
+	// again at every keyframe: a session does not outlive a step of the clock.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.FrameTimeout <= 0 {
+		c.FrameTimeout = 5 * time.Second
+	}
+	if c.DialTimeout <= 0 {
+		c.DialTimeout = 5 * time.Second
+	}
+	if c.BackoffMin <= 0 {
+		c.BackoffMin = 500 * time.Millisecond
+	}
+	if c.BackoffMax <= 0 {
+		c.BackoffMax = 30 * time.Second
+	}
+	c.BackoffMax = max(c.BackoffMax, c.BackoffMin)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Stats counts since New. All but LastUnit only grow.
+type Stats struct {
+	Sessions     uint64    // sessions that delivered at least one picture
+	Failures     uint64    // sessions that ended by themselves or could not begin
+	Units        uint64    // access units handed to the sink
+	Bytes        uint64    // coded bytes in them
+	PacketsLost  uint64    // gaps in the RTP sequence
+	DecodeErrors uint64    // packets or access units that made no sense
+	Dropped      uint64    // access units thrown away because the sink was too slow
+	LastUnit     time.Time // AccessUnit.Time of the last one; zero before the first
+}
+
+// Client keeps one camera's session. It is run once.
+type Client struct {
+	cam  camera.Camera
+	cfg  Config
+	url  *base.URL // with credentials: gortsplib takes them from there. Never printed.
+	addr string    // host:port, the only address that is ever dialled
+	log  *slog.Logger
+	n    counters
+
+	// lastStamp is owned by the goroutine of Run: the last time given to the sink.
+	lastStamp time.Time
+}
+
+type counters struct {
+	sessions, failures, units, bytes, lost, decodeErrors, dropped atomic.Uint64
+	lastUnit                                                      atomic.Int64 // Unix nanoseconds
+}
+
+// New checks the camera's address. It connects to nothing.
+func New(cam camera.Camera, cfg Config) (*Client, error) {
+	if err := cam.Validate(); err != nil {
+		return nil, err
+	}
+	u, err := base.ParseURL(cam.URL)
+	if err != nil {
+		// The library's error may quote the whole URL.
+		return nil, fmt.Errorf("camera %s: url is not an RTSP URL: want rtsp://HOST:PORT/PATH without a fragment", cam.ID)
+	}
+	if u.Hostname() == "" {
+		return nil, fmt.Errorf("camera %s: url has no host: want rtsp://HOST:PORT/PATH", cam.ID)
+	}
+	if cam.Username == "" && cam.Password != "" {
+		return nil, fmt.Errorf("camera %s: a password without a username: set both or neither", cam.ID)
+	}
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "rtsps":
+		port = "322"
+	default:
+		port = "554"
+	}
+	if cam.Username != "" {
+		u.User = userinfo(cam)
+	}
+	cfg = cfg.withDefaults()
+	return &Client{
+		cam:  cam,
+		cfg:  cfg,
+		url:  u,
+		addr: net.JoinHostPort(u.Hostname(), port),
+		log:  cfg.Log.With("camera", string(cam.ID)),
+	}, nil
+}
+
+// Stats may be called from any goroutine.
+func (c *Client) Stats() Stats {
+	s := Stats{
+		Sessions:     c.n.sessions.Load(),
+		Failures:     c.n.failures.Load(),
+		Units:        c.n.units.Load(),
+		Bytes:        c.n.bytes.Load(),
+		PacketsLost:  c.n.lost.Load(),
+		DecodeErrors: c.n.decodeErrors.Load(),
+		Dropped:      c.n.dropped.Load(),
+	}
+	if ns := c.n.lastUnit.Load(); ns != 0 {
+		s.LastUnit = time.Unix(0, ns).UTC()
+	}
+	return s
+}
+
+// Run delivers to sink until ctx ends, and then returns nil: no failure of the camera ends it. All
+// calls of sink come from the goroutine of Run. Every session that was Up is Down before Run returns.
+func (c *Client) Run(ctx context.Context, sink camera.Sink) error {
+	wait := backoff{low: c.cfg.BackoffMin, high: c.cfg.BackoffMax}
+	var said string
+	for ctx.Err() == nil {
+		end := c.session(ctx, sink)
+		if ctx.Err() != nil {
+			break
+		}
+		c.n.failures.Add(1)
+		if end.healthy {
+			wait.reset()
+			said = ""
+		}
+		d := wait.next()
+		if errors.Is(end.err, ErrCredentials) {
+			// Many cameras lock an account after a few wrong passwords: ask seldom.
+			d = wait.longest()
+		}
+		level := slog.LevelDebug
+		if text := end.err.Error(); text != said {
+			// The same failure every 30 s for a week is one line, not twenty thousand.
+			level, said = slog.LevelWarn, text
+		}
+		c.log.Log(ctx, level, "camera session ended", "err", end.err, "retry_in", d.Round(time.Millisecond))
+		sleep(ctx, d)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// scrub takes the password out of a text that a library wrote. Passwords of three characters and less
+// are left: replacing them would tear words apart and so show them.
+func (c *Client) scrub(text string) string {
+	p := string(c.cam.Password)
+	if len(p) < 4 {
+		return text
+	}
+	escaped := strings.TrimPrefix(userinfo(c.cam).String(), c.cam.Username+":")
+	return strings.NewReplacer(p, c.cam.Password.String(), escaped, c.cam.Password.String()).Replace(text)
+}

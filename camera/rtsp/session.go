@@ -1,0 +1,274 @@
+package rtsp
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/bluenviron/gortsplib/v5"
+	"github.com/bluenviron/gortsplib/v5/pkg/base"
+	"github.com/bluenviron/gortsplib/v5/pkg/description"
+	"github.com/bluenviron/gortsplib/v5/pkg/format"
+	"github.com/pion/rtp"
+
+	"klarsyn/camera"
+)
+
+const (
+	// backlog bounds the access units between the connection's goroutine and ours. The sink does not
+	// block, so it fills only when the machine stands still.
+	backlog = 64
+	// reportEvery is how often lost packets and decode errors may be a line in the log.
+	reportEvery = 10 * time.Second
+	// keyframePatience times FrameTimeout is how long a stream may come without a keyframe.
+	keyframePatience = 6
+)
+
+// outcome is how a session ended.
+type outcome struct {
+	err     error
+	healthy bool // it delivered for at least one FrameTimeout: the next attempt may come soon
+}
+
+// session is one connection from dialling to its end.
+type session struct {
+	c     *Client
+	began time.Time // with monotonic part
+	wall  time.Time // the session's only reading of the wall clock that stamps go by
+	conn  *gortsplib.Client
+
+	answered atomic.Bool // the other side spoke RTSP
+	units    chan unit
+
+	// asm is owned by the connection's reading goroutine once PLAY was sent.
+	asm *assembler
+}
+
+func (c *Client) session(ctx context.Context, sink camera.Sink) outcome {
+	began := time.Now()
+	s := &session{
+		c:     c,
+		began: began,
+		wall:  c.notBefore(c.cfg.Now().Round(0).UTC()),
+		units: make(chan unit, backlog),
+	}
+	c.log.Debug("camera session begins", "addr", c.addr)
+	s.conn = s.newConn()
+	if err := s.conn.Start(); err != nil {
+		return s.down(sink, c.refused(err, false))
+	}
+	// gortsplib's goroutines end with Close, which waits for them.
+	defer s.conn.Close()
+
+	if err := s.handshake(ctx); err != nil {
+		if ctx.Err() != nil {
+			return s.down(sink, ctx.Err())
+		}
+		return s.down(sink, c.refused(err, s.answered.Load()))
+	}
+	return s.deliver(ctx, sink)
+}
+
+// notBefore keeps the stamps of two sessions in order when the wall clock was set back a little in
+// between (an NTP correction). A larger step is the operator's doing: the clock as it is now is right.
+func (c *Client) notBefore(wall time.Time) time.Time {
+	if behind := c.lastStamp.Sub(wall); behind > 0 {
+		if behind <= jump {
+			return c.lastStamp
+		}
+		c.log.Warn("the system clock was set back between two sessions", "by", behind.Round(time.Millisecond))
+	}
+	return wall
+}
+
+// now is in the same clock as the stamps.
+func (s *session) now() time.Time { return s.wall.Add(time.Since(s.began)) }
+
+func (s *session) down(sink camera.Sink, err error) outcome {
+	at := s.now()
+	if at.Before(s.c.lastStamp) {
+		at = s.c.lastStamp
+	}
+	s.c.lastStamp = at
+	sink.Down(at, err)
+	return outcome{err: err}
+}
+
+func (s *session) newConn() *gortsplib.Client {
+	c := s.c
+	tcp := gortsplib.ProtocolTCP
+	return &gortsplib.Client{
+		Scheme:       c.url.Scheme,
+		Host:         c.url.Host,
+		Protocol:     &tcp,
+		ReadTimeout:  c.cfg.DialTimeout,
+		WriteTimeout: c.cfg.DialTimeout,
+		UserAgent:    "klarsyn",
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if address != c.addr {
+				// A camera must not send us, with its credentials, to another machine.
+				return nil, c.fail(ErrRedirected, "redirects to %s: if that is right, make it the camera's url", short(address))
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+		OnRequest: func(req *base.Request) {
+			// Never the header: it holds the digest.
+			c.log.Debug("rtsp request", "method", string(req.Method), "url", req.URL.CloneWithoutCredentials().String())
+		},
+		OnResponse: func(res *base.Response) {
+			s.answered.Store(true)
+			c.log.Debug("rtsp response", "status", int(res.StatusCode))
+			if c.url.Scheme == "rtsp" {
+				dropBasic(res)
+			}
+		},
+		OnPacketsLost: func(lost uint64) { c.n.lost.Add(lost) },
+		OnDecodeError: func(error) { c.n.decodeErrors.Add(1) },
+	}
+}
+
+// handshake goes as far as PLAY. It ends with ctx or after a few times DialTimeout, whatever the other
+// side does.
+func (s *session) handshake(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*s.c.cfg.DialTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, s.conn.Close)
+	defer stop()
+
+	desc, _, err := s.conn.Describe(s.c.url)
+	if err != nil {
+		return err
+	}
+	asm, medi, forma, err := newAssembler(desc)
+	if err != nil {
+		return s.c.noVideo(desc)
+	}
+	s.asm = asm
+	if _, err = s.conn.Setup(desc.BaseURL, medi, 0, 0); err != nil {
+		return err
+	}
+	s.conn.OnPacketRTP(medi, forma, func(pkt *rtp.Packet) { s.packet(medi, forma, pkt) })
+	_, err = s.conn.Play(nil)
+	return err
+}
+
+// packet runs on the connection's reading goroutine: it must not block, or RTSP stalls.
+func (s *session) packet(medi *description.Media, _ format.Format, pkt *rtp.Packet) {
+	pts, ok := s.conn.PacketPTS(medi, pkt)
+	if !ok {
+		return
+	}
+	t := packetTime{pts: pts, arrival: time.Since(s.began)}
+	if taken, ok := s.conn.PacketNTP(medi, pkt); ok {
+		t.taken = taken.UTC()
+	}
+	u, err := s.asm.put(pkt, t)
+	if err != nil {
+		s.c.n.decodeErrors.Add(1)
+		return
+	}
+	if u == nil {
+		return
+	}
+	select {
+	case s.units <- *u:
+	default:
+		s.c.n.dropped.Add(1)
+		s.asm.lost()
+	}
+}
+
+func (s *session) deliver(ctx context.Context, sink camera.Sink) outcome {
+	c := s.c
+	ended := make(chan error, 1)
+	go func() { ended <- s.conn.Wait() }()
+	// Close makes Wait return; waiting for it here leaves no goroutine behind.
+	defer func() {
+		s.conn.Close()
+		<-ended //nolint:errcheck // why it ended is known by now
+	}()
+
+	stall := time.NewTimer(keyframePatience * c.cfg.FrameTimeout)
+	defer stall.Stop()
+	report := time.NewTicker(reportEvery)
+	defer report.Stop()
+	noise := c.Stats()
+
+	clock := stamper{wall: s.wall}
+	var upAt time.Time
+	finish := func(err error) outcome {
+		o := s.down(sink, err)
+		o.healthy = !upAt.IsZero() && time.Since(upAt) >= c.cfg.FrameTimeout
+		return o
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return finish(ctx.Err())
+
+		case err := <-ended:
+			ended <- err // for the deferred receive
+			return finish(c.ended(err))
+
+		case <-stall.C:
+			if upAt.IsZero() {
+				return finish(c.fail(ErrStalled, "has sent no keyframe with its parameter sets for %v: "+
+					"check its video settings", keyframePatience*c.cfg.FrameTimeout))
+			}
+			return finish(c.stalled())
+
+		case <-report.C:
+			noise = c.reportNoise(noise)
+
+		case u := <-s.units:
+			at, ok := clock.stamp(u.au.DTS, u.arrival)
+			if !ok {
+				return finish(c.fail(ErrClock, "jumped by more than %v in its media time: the session is begun anew", jump))
+			}
+			if step := c.cfg.Now().Sub(s.now()); u.au.Keyframe && (step > jump || step < -jump) {
+				// Stamps that go on by a clock since found wrong would be false evidence, and a false deadline.
+				return finish(c.fail(ErrSystemClock, "is received by a system clock that was set by %v: the session is begun anew", step.Round(time.Millisecond)))
+			}
+			u.au.Time = at
+			c.lastStamp = at
+			if upAt.IsZero() {
+				upAt = time.Now()
+				c.n.sessions.Add(1)
+				sink.Up(u.format)
+			}
+			c.n.units.Add(1)
+			c.n.bytes.Add(uint64(u.au.Size()))
+			c.n.lastUnit.Store(at.UnixNano())
+			sink.Put(u.format, u.au)
+			stall.Reset(c.cfg.FrameTimeout)
+		}
+	}
+}
+
+// reportNoise writes at most one line per period, however bad the line is.
+func (c *Client) reportNoise(before Stats) Stats {
+	now := c.Stats()
+	if now.PacketsLost != before.PacketsLost || now.DecodeErrors != before.DecodeErrors || now.Dropped != before.Dropped {
+		c.log.Warn("camera stream is damaged",
+			"packets_lost", now.PacketsLost-before.PacketsLost,
+			"decode_errors", now.DecodeErrors-before.DecodeErrors,
+			"dropped", now.Dropped-before.Dropped,
+			"period", reportEvery)
+	}
+	return now
+}
+
+// dropBasic takes Basic out of what the camera offers: over plain TCP it would show the password to
+// everybody on the way, and to whoever stands in for the camera.
+func dropBasic(res *base.Response) {
+	offered, ok := res.Header["WWW-Authenticate"]
+	if !ok {
+		return
+	}
+	res.Header["WWW-Authenticate"] = slices.DeleteFunc(offered, func(v string) bool {
+		return strings.HasPrefix(strings.ToLower(strings.TrimSpace(v)), "basic")
+	})
+}
