@@ -1,0 +1,46 @@
+//go:build cgo
+
+package decode
+
+import "klarsyn/camera"
+
+// padding is AV_INPUT_BUFFER_PADDING_SIZE: FFmpeg's bit readers read past the end.
+const padding = 64
+
+// annexB joins NAL units with start codes, with the parameter sets first when the picture brings none
+// of its own (many cameras send them out of band only).
+func annexB(dst []byte, codec camera.Codec, sets, nalus [][]byte) []byte {
+	own := false
+	for _, n := range nalus {
+		own = own || isParameterSet(codec, n)
+	}
+	if !own {
+		for _, n := range sets {
+			dst = append(append(dst, 0, 0, 0, 1), n...)
+		}
+	}
+	for _, n := range nalus {
+		if len(n) > 0 {
+			dst = append(append(dst, 0, 0, 0, 1), n...)
+		}
+	}
+	return dst
+}
+
+// isParameterSet is true for the sequence parameter set, without which a decoder starts nowhere.
+func isParameterSet(codec camera.Codec, nalu []byte) bool {
+	if len(nalu) == 0 {
+		return false
+	}
+	if codec == camera.H265 {
+		return nalu[0]>>1&0x3f == 33
+	}
+	return nalu[0]&0x1f == 7
+}
+
+// padded is b with zeros behind it. The caller sets the packet's size back to len(b).
+func padded(b []byte) []byte {
+	n := len(b)
+	b = append(b, make([]byte, padding)...)
+	return b[:n+padding]
+}
