@@ -1,0 +1,97 @@
+package audit_test
+
+import (
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"klarsyn/policy"
+	"klarsyn/policy/audit"
+)
+
+var start = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+// open opens the file as the services do.
+func open(t testing.TB, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"+
+		"&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=foreign_keys(ON)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func database(t testing.TB) (*sql.DB, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "klarsyn.db")
+	db := open(t, path)
+	if err := audit.Migrate(t.Context(), db, "sqlite3"); err != nil {
+		t.Fatal(err)
+	}
+	return db, path
+}
+
+func key(t testing.TB) *audit.Key {
+	t.Helper()
+	k, err := audit.LoadOrCreateKey(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func newLog(t testing.TB, db *sql.DB, k *audit.Key) *audit.Log {
+	t.Helper()
+	l, err := audit.New(audit.Config{DB: db, Dialect: "sqlite3", Key: k, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// sequenced leaves nothing pending.
+func sequenced(t testing.TB, l *audit.Log) {
+	t.Helper()
+	if err := l.Sequence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := l.Pending(t.Context()); err != nil || n != 0 {
+		t.Fatalf("%d entries pending, error %v, after a run", n, err)
+	}
+}
+
+func record(t testing.TB, l *audit.Log, n int) {
+	t.Helper()
+	for i := range n {
+		e := policy.Entry{
+			Event: policy.ClipCommitted, Actor: "service:ingest", Object: fmt.Sprintf("clip:%d", i),
+			Case: "K-1", Details: map[string]string{"b": "<&>", "a": "å"},
+		}
+		if err := l.Record(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func verify(t testing.TB, db *sql.DB, k *audit.Key) audit.Report {
+	t.Helper()
+	report, err := audit.Verify(t.Context(), audit.Verification{DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func clean(t testing.TB, report audit.Report) {
+	t.Helper()
+	for _, v := range report.Violations {
+		t.Errorf("%s: %s", v.Place, v.What)
+	}
+}

@@ -1,0 +1,157 @@
+package audit
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Key signs checkpoints. It lies in files outside the database, so that who can write the database can
+// not write the log's past. Its name is the log's origin.
+type Key struct {
+	Signer note.Signer
+	Public string // the verifier key, for whoever checks the log
+}
+
+const (
+	privateFile = "audit.key"
+	publicFile  = "audit.pub"
+)
+
+// LoadOrCreateKey reads the key in dir, or makes one if there is none: audit.key (0600) and, beside it
+// for everybody, audit.pub. Processes that start at the same time get the same key.
+func LoadOrCreateKey(dir string) (*Key, error) {
+	path := filepath.Join(dir, privateFile)
+	key, err := loadKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := createKey(dir, path); err != nil {
+			return nil, fmt.Errorf("create audit key in %s: %w", dir, err)
+		}
+		key, err = loadKey(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("audit key %s: %w", path, err)
+	}
+	if err := publish(dir, key.Public); err != nil {
+		return nil, fmt.Errorf("audit key %s: %w", filepath.Join(dir, publicFile), err)
+	}
+	return key, nil
+}
+
+// LoadKey reads the key in dir and makes none: where a log has been signed, another key would only look
+// like damage.
+func LoadKey(dir string) (*Key, error) {
+	path := filepath.Join(dir, privateFile)
+	key, err := loadKey(path)
+	if err != nil {
+		return nil, fmt.Errorf("audit key %s: %w; restore it from your backup", path, err)
+	}
+	return key, nil
+}
+
+// LoadVerifier reads the public key in dir, for a process that only checks.
+func LoadVerifier(dir string) (string, error) {
+	path := filepath.Join(dir, publicFile)
+	public, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("public audit key: %w", err)
+	}
+	key := strings.TrimSpace(string(public))
+	if _, err := note.NewVerifier(key); err != nil {
+		return "", fmt.Errorf("public audit key %s: %w", path, err)
+	}
+	return key, nil
+}
+
+func loadKey(path string) (*Key, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("mode %04o lets others read it: chmod 600, and make a new key if it may have been read", info.Mode().Perm())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	private, public, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	signer, err := note.NewSigner(private)
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := note.NewVerifier(public)
+	if err != nil {
+		return nil, err
+	}
+	if verifier.Name() != signer.Name() || verifier.KeyHash() != signer.KeyHash() {
+		return nil, errors.New("its two halves do not belong together")
+	}
+	return &Key{Signer: signer, Public: public}, nil
+}
+
+// createKey links a complete, synced file into place: a crash leaves no half key, and the second of two
+// processes keeps the first one's.
+func createKey(dir, path string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var nonce [4]byte
+	rand.Read(nonce[:])
+	private, public, err := note.GenerateKey(rand.Reader, "klarsyn/"+hex.EncodeToString(nonce[:]))
+	if err != nil {
+		return err
+	}
+	temporary, err := writeSynced(dir, private+"\n"+public+"\n", 0o600)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary)
+	if err := os.Link(temporary, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func publish(dir, public string) error {
+	path := filepath.Join(dir, publicFile)
+	if present, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(present)) == public {
+		return nil
+	}
+	temporary, err := writeSynced(dir, public+"\n", 0o644)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	return syncDir(dir)
+}
+
+func writeSynced(dir, text string, mode fs.FileMode) (string, error) {
+	file, err := os.CreateTemp(dir, ".audit-*")
+	if err != nil {
+		return "", err
+	}
+	_, writeErr := file.WriteString(text)
+	err = errors.Join(writeErr, file.Chmod(mode), file.Sync(), file.Close())
+	if err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
+	}
+	return file.Name(), nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,133 @@
+// Package audit is the log of who did what and why: entries are leaves of a Merkle tree, written in the
+// transaction of what they record, numbered and hashed by one sequencer, and sealed by signed checkpoints.
+package audit
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"klarsyn/policy"
+)
+
+// Config is what a Log needs.
+type Config struct {
+	DB      *sql.DB
+	Dialect string           // "sqlite3" or "postgres"
+	Key     *Key             // signs checkpoints; nil: this process appends and reads, but Run refuses
+	Now     func() time.Time // nil: time.Now
+	Logger  *slog.Logger     // nil: slog.Default
+}
+
+// Log is the audit log over one database. Any number of processes may append; the first that runs Run
+// sequences.
+type Log struct {
+	db     *sql.DB
+	engine engine
+	key    *Key
+	now    func() time.Time
+	logger *slog.Logger
+	ids    ids
+}
+
+var (
+	_ policy.Log      = (*Log)(nil)
+	_ policy.Viewings = (*Log)(nil)
+)
+
+// New checks the configuration. The tables must exist: see Migrate.
+func New(cfg Config) (*Log, error) {
+	engine, err := engineOf(cfg.Dialect)
+	if err != nil {
+		return nil, fmt.Errorf("audit log: %w", err)
+	}
+	if cfg.DB == nil {
+		return nil, errors.New("audit log: a database must be given")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Log{
+		db: cfg.DB, engine: engine, key: cfg.Key, now: cfg.Now, logger: cfg.Logger,
+		ids: ids{entropy: ulid.Monotonic(rand.Reader, 0)},
+	}, nil
+}
+
+// Append writes e as a leaf inside tx. It is logged when tx commits; its number and proof follow within
+// a second. Id and time are set here unless the caller knows them.
+func (l *Log) Append(ctx context.Context, tx *sql.Tx, e policy.Entry) error {
+	now := l.now()
+	if e.Time.IsZero() {
+		e.Time = now
+	}
+	e.Time = e.Time.UTC().Truncate(time.Microsecond)
+	if e.ID == "" {
+		id, err := l.ids.next(now)
+		if err != nil {
+			return fmt.Errorf("%w: name an entry: %w", policy.ErrLogUnavailable, err)
+		}
+		e.ID = id
+	}
+	leaf, err := encode(e)
+	if err != nil {
+		return fmt.Errorf("%w: %w", policy.ErrLogUnavailable, err)
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO audit_leaf (id, at, event, actor, object, kase, entry) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		e.ID, e.Time.UnixMicro(), string(e.Event), e.Actor, e.Object, e.Case, leaf)
+	if err != nil {
+		return fmt.Errorf("%w: append %s: %w", policy.ErrLogUnavailable, e.Event, err)
+	}
+	return nil
+}
+
+// Record appends e in a transaction of its own.
+func (l *Log) Record(ctx context.Context, e policy.Entry) error {
+	return l.within(ctx, func(tx *sql.Tx) error { return l.Append(ctx, tx, e) })
+}
+
+// within runs do in a transaction. Whatever fails, the log could not be written.
+func (l *Log) within(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := l.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("%w: begin: %w", policy.ErrLogUnavailable, err)
+	}
+	defer tx.Rollback()
+	if err := do(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("%w: commit: %w", policy.ErrLogUnavailable, err)
+	}
+	return nil
+}
+
+// ids makes ULIDs that grow within one process even when the clock steps back, because the sequencer
+// takes leaves in the order of their ids.
+type ids struct {
+	mu      sync.Mutex
+	last    uint64
+	entropy io.Reader
+}
+
+func (s *ids) next(now time.Time) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = max(s.last, ulid.Timestamp(now))
+	id, err := ulid.New(s.last, s.entropy)
+	if err != nil {
+		return "", err
+	}
+	return id.String(), nil
+}

@@ -1,0 +1,299 @@
+package audit_test
+
+import (
+	"database/sql"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"klarsyn/policy"
+	"klarsyn/policy/audit"
+)
+
+// Every single change of what is stored must show. The columns of the lease (holder, fence, expires)
+// are left out: they say who sequences, not what was logged.
+func TestVerifyFindsEveryMutation(t *testing.T) {
+	db, _ := database(t)
+	k := key(t)
+	l := newLog(t, db, k)
+	for range 4 {
+		record(t, l, 3)
+		sequenced(t, l)
+	}
+	record(t, l, 1)
+	clean(t, verify(t, db, k))
+
+	var mutations []string
+	each := func(count int, format string) {
+		for i := range count {
+			mutations = append(mutations, fmt.Sprintf(format, i))
+		}
+	}
+	const leaves, hashes = 12, 22
+	each(leaves, `DELETE FROM audit_leaf WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET seq = 100 WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET seq = -1 WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET seq = NULL WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET sequenced = sequenced + 1 WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET sequenced = NULL WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET at = at + 1 WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET id = substr(id, 1, 25) || '!' WHERE seq = %d`)
+	for _, column := range []string{"event", "actor", "object", "kase"} {
+		each(leaves, `UPDATE audit_leaf SET `+column+` = `+column+` || 'x' WHERE seq = %d`)
+	}
+	each(leaves, `UPDATE audit_leaf SET entry = CAST(replace(CAST(entry AS TEXT), 'ingest', 'ingesT') AS BLOB) WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET entry = CAST(entry || ' ' AS BLOB) WHERE seq = %d`)
+	each(leaves-1, `UPDATE audit_leaf SET entry = (SELECT entry FROM audit_leaf WHERE seq = 11), id = id WHERE seq = %d`)
+	each(hashes, `DELETE FROM audit_hash WHERE idx = %d`)
+	each(hashes, `UPDATE audit_hash SET hash = zeroblob(32) WHERE idx = %d`)
+	each(hashes, `UPDATE audit_hash SET hash = substr(hash, 1, 31) WHERE idx = %d`)
+	for i := 1; i <= 4; i++ {
+		mutations = append(mutations,
+			fmt.Sprintf(`DELETE FROM audit_checkpoint WHERE number = %d`, i),
+			fmt.Sprintf(`UPDATE audit_checkpoint SET number = 9 WHERE number = %d`, i),
+			fmt.Sprintf(`UPDATE audit_checkpoint SET at = at + 1 WHERE number = %d`, i),
+			fmt.Sprintf(`UPDATE audit_checkpoint SET size = size + 1 WHERE number = %d`, i),
+			fmt.Sprintf(`UPDATE audit_checkpoint SET note = note || x'0a' WHERE number = %d`, i),
+			fmt.Sprintf(`UPDATE audit_checkpoint SET note = replace(note, 'checkpoint %d', 'checkpoint 7') WHERE number = %d`, i, i),
+			fmt.Sprintf(`UPDATE audit_checkpoint SET note = (SELECT note FROM audit_checkpoint WHERE number = %d) WHERE number = %d`, i%4+1, i))
+	}
+	mutations = append(mutations,
+		`INSERT INTO audit_leaf SELECT substr(id, 1, 25) || 'Z', 12, sequenced, at, event, actor, object, kase, entry FROM audit_leaf WHERE seq = 11`,
+		`INSERT INTO audit_leaf SELECT substr(id, 1, 25) || 'Z', NULL, NULL, at - 60000000, event, actor, object, kase, entry FROM audit_leaf WHERE seq = 11`,
+		`UPDATE audit_leaf SET at = at - 60000000 WHERE seq IS NULL`,
+		`UPDATE audit_leaf SET sequenced = 1 WHERE seq IS NULL`,
+		`INSERT INTO audit_hash VALUES (22, zeroblob(32))`,
+		`INSERT INTO audit_hash VALUES (-1, zeroblob(32))`,
+		`INSERT INTO audit_checkpoint SELECT 5, at, size, note FROM audit_checkpoint WHERE number = 4`,
+		`INSERT INTO audit_checkpoint SELECT 0, at, size, note FROM audit_checkpoint WHERE number = 4`,
+		`UPDATE audit_sequencer SET size = size - 1`,
+		`UPDATE audit_sequencer SET sequenced = sequenced + 1`,
+		`UPDATE audit_sequencer SET sequenced = sequenced - 1`,
+		`UPDATE audit_sequencer SET checkpoints = checkpoints + 1`,
+		`DELETE FROM audit_sequencer`,
+		`DELETE FROM audit_leaf WHERE seq >= 9`,
+	)
+	for _, mutation := range mutations {
+		mutate(t, db, k, mutation)
+	}
+	t.Logf("%d mutations", len(mutations))
+	clean(t, verify(t, db, k))
+}
+
+// mutate applies the change, verifies, and takes it back.
+func mutate(t *testing.T, db *sql.DB, k *audit.Key, mutation string) {
+	t.Helper()
+	backup := []string{"audit_leaf", "audit_hash", "audit_checkpoint", "audit_sequencer"}
+	for _, table := range backup {
+		exec(t, db, `CREATE TABLE keep_`+table+` AS SELECT * FROM `+table)
+	}
+	result, err := db.ExecContext(t.Context(), mutation)
+	if err != nil {
+		t.Fatalf("%s: %v", mutation, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		t.Errorf("%s: changed nothing", mutation)
+	}
+	if report := verify(t, db, k); len(report.Violations) == 0 {
+		t.Errorf("not found: %s", mutation)
+	}
+	for _, table := range backup {
+		exec(t, db, `DELETE FROM `+table)
+		exec(t, db, `INSERT INTO `+table+` SELECT * FROM keep_`+table)
+		exec(t, db, `DROP TABLE keep_`+table)
+	}
+}
+
+// Every byte of a leaf and of a signed note counts.
+func TestVerifyFindsEveryFlippedByte(t *testing.T) {
+	db, _ := database(t)
+	k := key(t)
+	l := newLog(t, db, k)
+	record(t, l, 1)
+	sequenced(t, l)
+	for _, target := range []struct{ table, column string }{{"audit_leaf", "entry"}, {"audit_checkpoint", "note"}, {"audit_hash", "hash"}} {
+		var whole []byte
+		if err := db.QueryRowContext(t.Context(), `SELECT `+target.column+` FROM `+target.table).Scan(&whole); err != nil {
+			t.Fatal(err)
+		}
+		set := func(b []byte) {
+			value := any(b)
+			if target.column == "note" {
+				value = string(b)
+			}
+			exec(t, db, `UPDATE `+target.table+` SET `+target.column+` = $1`, value)
+		}
+		for i := range whole {
+			changed := append([]byte(nil), whole...)
+			changed[i] ^= 1
+			set(changed)
+			if len(verify(t, db, k).Violations) == 0 {
+				t.Errorf("%s.%s: byte %d (%q) was changed unseen", target.table, target.column, i, whole[i])
+			}
+		}
+		set(whole)
+	}
+	clean(t, verify(t, db, k))
+}
+
+func TestVerifyNamesTheFirstBadPlace(t *testing.T) {
+	db, _ := database(t)
+	k := key(t)
+	l := newLog(t, db, k)
+	record(t, l, 9)
+	sequenced(t, l)
+	exec(t, db, `DELETE FROM audit_leaf WHERE seq = 4`)
+	report := verify(t, db, k)
+	if len(report.Violations) == 0 || report.Violations[0] != (audit.Violation{Place: "leaf 5", What: "number 4 is missing"}) {
+		t.Errorf("violations %+v, want the missing number 4 first", report.Violations)
+	}
+}
+
+// The signature is random, and in some notes the last bits of its base64 say nothing: no such note passes.
+func TestCheckpointHasOneForm(t *testing.T) {
+	for range 3 {
+		db, _ := database(t)
+		k := key(t)
+		l := newLog(t, db, k)
+		record(t, l, 1)
+		sequenced(t, l)
+		signed, err := l.Checkpoint(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		verifier, err := note.NewVerifier(k.Public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.OpenCheckpoint(signed, verifier); err != nil {
+			t.Errorf("as it is: %v", err)
+		}
+		last := strings.LastIndex(signed, "=\n") - 1
+		for _, b := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+			changed := signed[:last] + string(b) + signed[last+1:]
+			if _, err := audit.OpenCheckpoint(changed, verifier); err == nil && changed != signed {
+				t.Errorf("passes as %q and as %q", signed[last:], changed[last:])
+			}
+		}
+		text, _, _ := strings.Cut(signed, "\n\n")
+		other, err := note.Sign(&note.Note{Text: text + "\n"}, k.Signer, key(t).Signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.OpenCheckpoint(string(other), verifier); err == nil {
+			t.Error("a note with a signature of somebody else passes")
+		}
+	}
+}
+
+func TestVerifyWithAnotherKey(t *testing.T) {
+	db, _ := database(t)
+	l := newLog(t, db, key(t))
+	record(t, l, 1)
+	sequenced(t, l)
+	if len(verify(t, db, key(t)).Violations) == 0 {
+		t.Error("a checkpoint of another key passed")
+	}
+}
+
+func TestVerifyAnEmptyLog(t *testing.T) {
+	db, _ := database(t)
+	report := verify(t, db, key(t))
+	clean(t, report)
+	if report.Checked != 0 {
+		t.Errorf("checked %d, want 0", report.Checked)
+	}
+}
+
+func TestVerifyFindsWhatNobodySequences(t *testing.T) {
+	db, _ := database(t)
+	k := key(t)
+	record(t, newLog(t, db, nil), 1)
+	clean(t, verify(t, db, k))
+	report, err := audit.Verify(t.Context(), audit.Verification{
+		DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: time.Now().Add(time.Minute),
+	})
+	if err != nil || len(report.Violations) != 1 || !strings.Contains(report.Violations[0].What, "not sequenced") {
+		t.Errorf("report %+v, error %v, want one leaf that is not sequenced", report, err)
+	}
+}
+
+// After a crash the last leaves wait for the next start; that is no violation. One that the sequencer
+// passed over is.
+func TestVerifyALogThatNobodyRuns(t *testing.T) {
+	db, _ := database(t)
+	k := key(t)
+	l := newLog(t, db, k)
+	record(t, l, 3)
+	sequenced(t, l)
+	record(t, l, 1)
+	stopped := func() audit.Report {
+		report, err := audit.Verify(t.Context(), audit.Verification{
+			DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: time.Now().Add(24 * time.Hour), Stopped: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return report
+	}
+	clean(t, stopped())
+	e := policy.Entry{Event: policy.Denied, Actor: "anna", Time: time.Now().Add(-time.Minute)}
+	if err := l.Record(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if len(stopped().Violations) == 0 {
+		t.Error("a leaf that was passed over was not found")
+	}
+}
+
+func TestVerifyViewings(t *testing.T) {
+	for name, c := range map[string]struct{ sql, want string }{
+		"as it is":                     {"", ""},
+		"response without viewing":     {`UPDATE audit_response SET viewing = 'none'`, "not there"},
+		"viewing without entry":        {`UPDATE audit_leaf SET id = id || 'x' WHERE event = 'viewing-opened'`, "no entry opened"},
+		"opened after the first byte":  {`UPDATE audit_response SET begun = begun - 3600000000`, "before it was opened"},
+		"row and entry disagree":       {`UPDATE audit_viewing SET opened = opened - 1`, "its row says"},
+		"entry of another's viewing":   {`UPDATE audit_viewing SET actor = 'bo'`, "no entry opened"},
+		"closed without entry":         {`UPDATE audit_viewing SET closing = NULL`, "no entry closed"},
+		"open although an entry ended": {`UPDATE audit_viewing SET closed = NULL`, "but entry"},
+		"entry without viewing":        {`DELETE FROM audit_viewing`, "not there"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, _ := database(t)
+			db.SetMaxOpenConns(1) // the pragma is of one connection
+			exec(t, db, `PRAGMA foreign_keys = OFF`)
+			l := newLog(t, db, nil)
+			v := viewing(t, l, start)
+			if _, err := l.Respond(t.Context(), v.ID, start.Add(time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if closed, err := l.Close(t.Context(), v.ID, start.Add(time.Hour), start.Add(time.Hour), closingEntry); err != nil || !closed {
+				t.Fatalf("closed %v, error %v", closed, err)
+			}
+			if c.sql != "" {
+				exec(t, db, c.sql)
+			}
+			report, err := audit.VerifyViewings(t.Context(), db, "sqlite3")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.want == "" {
+				clean(t, report)
+				if report.Checked != 2 {
+					t.Errorf("checked %d, want a viewing and a response", report.Checked)
+				}
+				return
+			}
+			if len(report.Violations) == 0 || !strings.Contains(report.Violations[0].What, c.want) {
+				t.Errorf("violations %+v, want %q", report.Violations, c.want)
+			}
+		})
+	}
+}
+
+func closingEntry(v policy.Viewing, _ policy.Totals) policy.Entry {
+	return policy.Entry{Event: policy.ViewingClosed, Actor: v.Subject.Name, Object: "clip:" + v.Clip, Details: map[string]string{"viewing": v.ID}}
+}

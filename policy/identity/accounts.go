@@ -1,0 +1,290 @@
+// Package identity knows who somebody is: local accounts with argon2id passwords, slow answers to
+// guessing, every login and failure in the audit log, and the server's sessions.
+package identity
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"time"
+
+	"klarsyn/policy"
+)
+
+// Errors that a caller must tell apart.
+var (
+	ErrBadLogin  = errors.New("name or password is wrong") // the same for unknown, wrong and disabled
+	ErrBadName   = errors.New("not an account name: want 1 to 63 of a-z, 0-9, '.', '_', '@' and '-', beginning with a letter or digit")
+	ErrBadRole   = errors.New("not a role")
+	ErrExists    = errors.New("an account of that name exists")
+	ErrNoAccount = errors.New("no such account")
+	ErrRevoked   = errors.New("the account was disabled or changed: log in again")
+)
+
+// WaitError says that too many logins failed, and for how long none will be tried.
+type WaitError struct{ For time.Duration }
+
+func (e *WaitError) Error() string {
+	return fmt.Sprintf("too many failed logins: wait %s", e.For.Round(time.Second))
+}
+
+// Config is what Accounts need. DB and Log are required.
+type Config struct {
+	DB     *sql.DB
+	Log    policy.Log
+	Actor  string           // who the log says made or changed accounts; "": "service:identity"
+	Cost   Cost             // zero: DefaultCost
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: slog.Default
+}
+
+// Accounts are the local accounts of one database.
+type Accounts struct {
+	cfg      Config
+	hasher   *hasher
+	decoy    string // hash of nobody's password: an unknown name costs the same work as a known one
+	throttle throttle
+	failures failures
+}
+
+// NewAccounts checks the configuration. The tables must exist: see Migrate.
+func NewAccounts(cfg Config) (*Accounts, error) {
+	if cfg.DB == nil || cfg.Log == nil {
+		return nil, errors.New("accounts: database and log must be given: no login without a log")
+	}
+	if cfg.Actor == "" {
+		cfg.Actor = "service:identity"
+	}
+	if cfg.Cost == (Cost{}) {
+		cfg.Cost = DefaultCost()
+	}
+	if !cfg.Cost.bounded() {
+		return nil, fmt.Errorf("accounts: password cost %+v is out of bounds", cfg.Cost)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	a := &Accounts{
+		cfg: cfg, hasher: newHasher(cfg.Cost),
+		throttle: throttle{seen: map[string]*tries{}},
+		failures: failures{log: cfg.Log, seen: map[failure]*failed{}},
+	}
+	var err error
+	a.decoy, err = a.hasher.hash(context.Background(), NewPassword())
+	return a, err
+}
+
+var accountName = regexp.MustCompile(`^[a-z0-9][a-z0-9._@-]{0,62}$`)
+
+// Create makes an account. The account and its log entry stand or fall together.
+func (a *Accounts) Create(ctx context.Context, name string, role policy.Role, password string) error {
+	if !accountName.MatchString(name) {
+		return fmt.Errorf("create account %q: %w", name, ErrBadName)
+	}
+	if !slices.Contains(policy.Roles(), role) {
+		return fmt.Errorf("create account %s with role %q: %w", name, role, ErrBadRole)
+	}
+	if err := CheckPassword(password); err != nil {
+		return fmt.Errorf("create account %s: %w", name, err)
+	}
+	hash, err := a.hasher.hash(ctx, password)
+	if err != nil {
+		return fmt.Errorf("create account %s: %w", name, err)
+	}
+	now := a.cfg.Now().UnixMicro()
+	entry := policy.Entry{Event: policy.AccountCreated, Object: "account:" + name, Details: map[string]string{"role": string(role)}}
+	return a.change(ctx, entry, ErrExists, `
+		INSERT INTO identity_account (name, role, hash, created, changed) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (name) DO NOTHING`, name, string(role), hash, now, now)
+}
+
+// SetPassword replaces a password. Sessions from before are over.
+func (a *Accounts) SetPassword(ctx context.Context, name, password string) error {
+	if err := CheckPassword(password); err != nil {
+		return fmt.Errorf("set password of %s: %w", name, err)
+	}
+	hash, err := a.hasher.hash(ctx, password)
+	if err != nil {
+		return fmt.Errorf("set password of %s: %w", name, err)
+	}
+	entry := policy.Entry{Event: policy.AccountChanged, Object: "account:" + name, Details: map[string]string{"changed": "password"}}
+	return a.change(ctx, entry, ErrNoAccount, `UPDATE identity_account SET hash = $1, changed = $2 WHERE name = $3`,
+		hash, a.cfg.Now().UnixMicro(), name)
+}
+
+// Disable ends an account: no login, and its sessions are over.
+func (a *Accounts) Disable(ctx context.Context, name string) error {
+	now := a.cfg.Now().UnixMicro()
+	entry := policy.Entry{Event: policy.AccountChanged, Object: "account:" + name, Details: map[string]string{"changed": "disabled"}}
+	return a.change(ctx, entry, ErrNoAccount, `UPDATE identity_account SET disabled = $1, changed = $2 WHERE name = $3`, now, now, name)
+}
+
+// change runs one statement and logs it in the same transaction; none is the error if it met no row.
+func (a *Accounts) change(ctx context.Context, entry policy.Entry, none error, statement string, args ...any) error {
+	tx, err := a.cfg.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", entry.Event, entry.Object, err)
+	}
+	defer tx.Rollback()
+	result, err := tx.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return fmt.Errorf("%s of %s: %w", entry.Event, entry.Object, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return fmt.Errorf("%s of %s: %w", entry.Event, entry.Object, errors.Join(none, err))
+	}
+	entry.Actor = a.cfg.Actor
+	if err := a.cfg.Log.Append(ctx, tx, entry); err != nil {
+		return fmt.Errorf("%s of %s: %w", entry.Event, entry.Object, err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("%s of %s: %w", entry.Event, entry.Object, err)
+	}
+	return nil
+}
+
+type account struct {
+	role     policy.Role
+	hash     string
+	changed  int64
+	disabled bool
+}
+
+// Authenticate checks a password and logs the login. It fails with ErrBadLogin, with *WaitError when
+// too many logins failed, and whenever the log cannot be written. remote is the client's address
+// without port.
+func (a *Accounts) Authenticate(ctx context.Context, name, password, remote string) (policy.Subject, error) {
+	now := a.cfg.Now()
+	limits := map[string]limit{
+		"both " + name + " " + remote: {free: 4, longest: 5 * time.Minute},
+		"remote " + remote:            {free: 20, longest: 5 * time.Minute},
+		"name " + name:                {free: 20, longest: 30 * time.Second},
+	}
+	if len(name) > 63 || len(password) > 4*maxPassword {
+		name, password = "", "" // work with it as with any other wrong login, without carrying it around
+	}
+	found, known, err := a.find(ctx, name)
+	if err != nil {
+		return policy.Subject{}, err
+	}
+	actor := "unknown" // what was typed may be a password in the wrong field: it is never logged
+	if known {
+		actor = name
+	}
+	var wait time.Duration
+	for key := range limits {
+		wait = max(wait, a.throttle.wait(key, now))
+	}
+	if wait > 0 {
+		if err := a.failures.add(ctx, failure{actor, remote, "throttled"}, now); err != nil {
+			return policy.Subject{}, fmt.Errorf("log in: %w", err)
+		}
+		return policy.Subject{}, &WaitError{For: wait}
+	}
+	hash := a.decoy
+	if known {
+		hash = found.hash
+	}
+	right, err := a.hasher.matches(ctx, password, hash)
+	if err != nil {
+		return policy.Subject{}, fmt.Errorf("log in: %w", err)
+	}
+	if !right || !known || found.disabled {
+		for key, l := range limits {
+			a.throttle.failed(key, l, now)
+		}
+		reason := "wrong password"
+		switch {
+		case !known:
+			reason = "unknown account"
+		case found.disabled:
+			reason = "disabled account"
+		}
+		if err := a.failures.add(ctx, failure{actor, remote, reason}, now); err != nil {
+			return policy.Subject{}, fmt.Errorf("log in: %w", err)
+		}
+		return policy.Subject{}, ErrBadLogin
+	}
+	subject := policy.Subject{Name: name, Role: found.role, Session: newHandle(), Remote: remote}
+	err = a.cfg.Log.Record(ctx, policy.Entry{
+		Event: policy.LoggedIn, Actor: name, Role: subject.Role, Session: subject.Session, Remote: remote, Decision: "allow",
+	})
+	if err != nil {
+		return policy.Subject{}, fmt.Errorf("log in: %w", err)
+	}
+	a.throttle.succeeded("both " + name + " " + remote)
+	a.throttle.succeeded("name " + name)
+	return subject, nil
+}
+
+// LogOut logs the end of a session.
+func (a *Accounts) LogOut(ctx context.Context, s policy.Subject) error {
+	err := a.cfg.Log.Record(ctx, policy.Entry{Event: policy.LoggedOut, Actor: s.Name, Role: s.Role, Session: s.Session, Remote: s.Remote})
+	if err != nil {
+		return fmt.Errorf("log out %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// Current fails with ErrRevoked if the account of a session that began at since is disabled, gone, has
+// another role, or was changed after that. The server asks it at every request.
+func (a *Accounts) Current(ctx context.Context, s policy.Subject, since time.Time) error {
+	found, known, err := a.find(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	if !known || found.disabled || found.role != s.Role || found.changed > since.UnixMicro() {
+		return fmt.Errorf("session of %s: %w", s.Name, ErrRevoked)
+	}
+	return nil
+}
+
+func (a *Accounts) find(ctx context.Context, name string) (account, bool, error) {
+	var found account
+	var role string
+	var disabled sql.NullInt64
+	err := a.cfg.DB.QueryRowContext(ctx, `SELECT role, hash, changed, disabled FROM identity_account WHERE name = $1`, name).
+		Scan(&role, &found.hash, &found.changed, &disabled)
+	if errors.Is(err, sql.ErrNoRows) {
+		return account{}, false, nil
+	}
+	if err != nil {
+		return account{}, false, fmt.Errorf("find account: %w", err)
+	}
+	found.role, found.disabled = policy.Role(role), disabled.Valid
+	return found, true, nil
+}
+
+// Run logs coalesced failures when their minute is over, until ctx ends.
+func (a *Accounts) Run(ctx context.Context) error {
+	tick := time.NewTicker(coalesceFor / 6)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			return a.failures.flush(last, a.cfg.Now().Add(coalesceFor))
+		case <-tick.C:
+			if err := a.failures.flush(ctx, a.cfg.Now()); err != nil && ctx.Err() == nil {
+				a.cfg.Logger.Error("failed logins were not logged; trying again", "error", err)
+			}
+		}
+	}
+}
+
+// newHandle names a session in the log. It is not the cookie and opens nothing.
+func newHandle() string {
+	var random [8]byte
+	rand.Read(random[:])
+	return hex.EncodeToString(random[:])
+}

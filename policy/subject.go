@@ -1,0 +1,41 @@
+package policy
+
+// Role is what a subject is for; the rules say what a role may.
+type Role string
+
+// The roles of the system. Nobody has two of them at once in one session.
+const (
+	Investigator    Role = "investigator"     // retrieves footage, case-bound
+	DashboardViewer Role = "dashboard-viewer" // aggregates only, never a frame
+	Auditor         Role = "auditor"          // logs, reports, metadata; never footage
+	Operator        Role = "operator"         // cameras and disks; never footage, never the log's pen
+)
+
+// Roles are all roles there are.
+func Roles() []Role { return []Role{Investigator, DashboardViewer, Auditor, Operator} }
+
+// Subject is who asks, as established by policy/identity.
+type Subject struct {
+	Name    string // account name
+	Role    Role
+	Session string // a short non-secret handle of the session, the same in every log entry of it
+	Remote  string // client address without port
+}
+
+// Action is something that the rules allow or deny.
+type Action string
+
+// The actions of the first version.
+const (
+	SearchClips    Action = "search"         // see that clips exist, when and how long
+	ViewOriginal   Action = "view-original"  // see footage
+	ReadOccupancy  Action = "read-occupancy" // see counts
+	ReadLog        Action = "read-log"       // see the audit log
+	ReadDeletions  Action = "read-deletions" // see what was deleted when, with proofs
+	ReadCameraList Action = "read-cameras"   // see that cameras exist
+)
+
+// Actions are all actions there are.
+func Actions() []Action {
+	return []Action{SearchClips, ViewOriginal, ReadOccupancy, ReadLog, ReadDeletions, ReadCameraList}
+}
