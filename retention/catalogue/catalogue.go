@@ -1,0 +1,147 @@
+// Package catalogue keeps what is known of every clip, gap and permit version in SQL: one text for
+// SQLite and PostgreSQL. What changes a clip's state appends its audit entry in the same transaction.
+package catalogue
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+
+	"klarsyn/policy"
+	"klarsyn/retention"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrate brings the catalogue's tables up to date.
+func Migrate(ctx context.Context, db *sql.DB, dialect string) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	store, err := database.NewStore(database.Dialect(dialect), "catalogue_migrations")
+	if err != nil {
+		return fmt.Errorf("catalogue: %w", err)
+	}
+	p, err := goose.NewProvider("", db, files, goose.WithStore(store))
+	if err != nil {
+		return fmt.Errorf("catalogue: %w", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrating the catalogue: %w", err)
+	}
+	return nil
+}
+
+// Catalogue answers for clips, gaps and permits. Actor names the process in the audit log, for example
+// "service:ingest".
+type Catalogue struct {
+	DB    *sql.DB
+	Log   policy.Log
+	Actor string
+	Now   func() time.Time
+}
+
+// within runs f in one transaction.
+func (c *Catalogue) within(ctx context.Context, what string, f func(tx *sql.Tx) error) error {
+	tx, err := c.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("%s: catalogue: %w", what, err)
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	if err := f(tx); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("%s: catalogue: %w", what, err)
+	}
+	return nil
+}
+
+// querier is what *sql.DB and *sql.Tx have in common for reading.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+const clipColumns = `id, camera, permit, permit_version, start_us, end_us, camera_us, clock_flagged, deadline_us, state,
+	key_day, object_key, object_version, size, plain_size, sha256, frames, codec, node, deleted_us`
+
+// clips reads rows of clipColumns.
+func clips(ctx context.Context, q querier, where string, args ...any) ([]retention.Clip, error) {
+	rows, err := q.QueryContext(ctx, `SELECT `+clipColumns+` FROM catalogue_clip `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading clips: %w", err)
+	}
+	defer rows.Close()
+	var out []retention.Clip
+	for rows.Next() {
+		c, err := scanClip(rows.Scan)
+		if err != nil {
+			return nil, fmt.Errorf("reading clips: %w", err)
+		}
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}
+
+func oneClip(ctx context.Context, q querier, where string, args ...any) (retention.Clip, error) {
+	c, err := scanClip(q.QueryRowContext(ctx, `SELECT `+clipColumns+` FROM catalogue_clip `+where, args...).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, retention.ErrNotFound
+	}
+	if err != nil {
+		return c, fmt.Errorf("reading a clip: %w", err)
+	}
+	return c, nil
+}
+
+func scanClip(scan func(...any) error) (retention.Clip, error) {
+	var c retention.Clip
+	var start, end, cam, deadline, deleted, flagged int64
+	var sum []byte
+	err := scan(&c.ID, &c.Camera, &c.Permit, &c.PermitVersion, &start, &end, &cam, &flagged, &deadline, &c.State,
+		&c.KeyDay, &c.ObjectKey, &c.Version, &c.Size, &c.PlainSize, &sum, &c.Frames, &c.Codec, &c.Node, &deleted)
+	c.Start, c.End, c.CameraTime, c.Deadline, c.DeletedAt = instant(start), instant(end), instant(cam), instant(deadline), instant(deleted)
+	c.ClockFlagged = flagged != 0
+	copy(c.SHA256[:], sum)
+	return c, err
+}
+
+// micros and instant keep times as microseconds UTC; the zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func instant(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// entry is an audit entry about a clip.
+func (c *Catalogue) entry(e policy.Event, clip retention.Clip, details map[string]string) policy.Entry {
+	return policy.Entry{
+		Event: e, Actor: c.Actor, Object: "clip:" + clip.ID,
+		Permit: clip.Permit, PermitVersion: clip.PermitVersion, Details: details,
+	}
+}

@@ -1,0 +1,177 @@
+package catalogue
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"klarsyn/policy"
+	"klarsyn/retention"
+)
+
+// Claim takes up to limit clips whose deadline is at or before now: in one transaction their headers
+// are destroyed, so that nobody can read them from this instant on, and the log says so.
+func (c *Catalogue) Claim(ctx context.Context, now time.Time, limit int) ([]retention.Clip, error) {
+	var claimed []retention.Clip
+	err := c.within(ctx, "claiming clips that are due", func(tx *sql.Tx) error {
+		due, err := clips(ctx, tx, `WHERE deadline_us <= $1 AND state IN ('pending', 'committed', 'partial', 'lost')
+			ORDER BY deadline_us LIMIT $2`, micros(now), limit)
+		if err != nil {
+			return err
+		}
+		for _, clip := range due {
+			res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'deleting', shredded_us = $1
+				WHERE id = $2 AND state IN ('pending', 'committed', 'partial', 'lost')`, micros(now), clip.ID)
+			if err := changedOne(res, err); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `DELETE FROM catalogue_header WHERE clip = $1`, clip.ID); err != nil {
+				return err
+			}
+			if err := c.Log.Append(ctx, tx, c.entry(policy.ClipShredded, clip, map[string]string{
+				"deadline": stamp(clip.Deadline), "was": string(clip.State),
+			})); err != nil {
+				return err
+			}
+			clip.State = retention.Deleting
+			claimed = append(claimed, clip)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return claimed, nil
+}
+
+// Deleting lists up to limit clips whose header is destroyed but whose bytes may still be there, such
+// as after a crash between the two.
+func (c *Catalogue) Deleting(ctx context.Context, limit int) ([]retention.Clip, error) {
+	return clips(ctx, c.DB, `WHERE state = 'deleting' ORDER BY shredded_us, id LIMIT $1`, limit)
+}
+
+// Tombstone ends a deletion whose absence was proved by listing. It may be repeated: only the first
+// call changes and logs anything.
+func (c *Catalogue) Tombstone(ctx context.Context, clip retention.Clip, at time.Time, removed, listed int) error {
+	return c.within(ctx, "writing the tombstone of clip "+clip.ID, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'deleted', deleted_us = $1, removed = $2, listed = $3,
+			end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END -- its recorder never came back to say
+			WHERE id = $4 AND state = 'deleting'`, micros(at), removed, listed, clip.ID)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return c.Log.Append(ctx, tx, c.entry(policy.ClipDeleted, clip, map[string]string{
+			"deadline": stamp(clip.Deadline), "deleted": stamp(at),
+			"removed": strconv.Itoa(removed), "listed": strconv.Itoa(listed),
+		}))
+	})
+}
+
+// NextDeadline is the earliest deadline of a clip that is not being deleted; zero if there is none.
+func (c *Catalogue) NextDeadline(ctx context.Context) (time.Time, error) {
+	return c.least(ctx, `SELECT COALESCE(MIN(deadline_us), 0) FROM catalogue_clip WHERE state IN ('pending', 'committed', 'partial', 'lost')`)
+}
+
+// OldestUndeleted is the earliest deadline of a clip that still has a trace anywhere; zero if there is none.
+func (c *Catalogue) OldestUndeleted(ctx context.Context) (time.Time, error) {
+	next, err := c.NextDeadline(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	deleting, err := c.least(ctx, `SELECT COALESCE(MIN(deadline_us), 0) FROM catalogue_clip WHERE state = 'deleting'`)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if next.IsZero() || !deleting.IsZero() && deleting.Before(next) {
+		return deleting, nil
+	}
+	return next, nil
+}
+
+func (c *Catalogue) least(ctx context.Context, query string) (time.Time, error) {
+	var us int64
+	if err := c.DB.QueryRowContext(ctx, query).Scan(&us); err != nil {
+		return time.Time{}, fmt.Errorf("reading deadlines: %w", err)
+	}
+	return instant(us), nil
+}
+
+// Owner says whether a clip has that object key, and whether it may still have bytes.
+func (c *Catalogue) Owner(ctx context.Context, key string) (known, live bool, err error) {
+	var state retention.State
+	err = c.DB.QueryRowContext(ctx, `SELECT state FROM catalogue_clip WHERE object_key = $1`, key).Scan(&state)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, fmt.Errorf("looking up object %s: %w", key, err)
+	}
+	return true, state != retention.Deleted && state != retention.Lost, nil
+}
+
+// PublishRecipient makes the public half of a freshly minted day key known to the recorders, and logs it.
+// One that stands there already is replaced if it differs: its secret half was lost with the key store,
+// and what is sealed to it nobody can open.
+func (c *Catalogue) PublishRecipient(ctx context.Context, permit, day, recipient string) error {
+	return c.within(ctx, "publishing a day key's recipient", func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `INSERT INTO catalogue_recipient (permit, day, recipient) VALUES ($1, $2, $3)
+			ON CONFLICT (permit, day) DO UPDATE SET recipient = excluded.recipient WHERE catalogue_recipient.recipient <> excluded.recipient`,
+			permit, day, recipient)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return c.Log.Append(ctx, tx, policy.Entry{Event: policy.DayKeyMinted, Actor: c.Actor, Object: "day-key:" + permit + "/" + day, Permit: permit})
+	})
+}
+
+// KeyNeeded reports whether a clip that is not deleted was sealed to that day key.
+func (c *Catalogue) KeyNeeded(ctx context.Context, permit, day string) (bool, error) {
+	var n int
+	err := c.DB.QueryRowContext(ctx, `SELECT count(*) FROM catalogue_clip WHERE permit = $1 AND key_day = $2 AND state <> 'deleted'`, permit, day).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("looking for clips of day key %s %s: %w", permit, day, err)
+	}
+	return n > 0, nil
+}
+
+// WithdrawRecipient removes the public half and logs that the day key is being destroyed. It comes
+// before the destruction: a crash between the two destroys a little later, never without a word.
+func (c *Catalogue) WithdrawRecipient(ctx context.Context, permit, day string) error {
+	return c.within(ctx, "withdrawing a day key's recipient", func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, `DELETE FROM catalogue_recipient WHERE permit = $1 AND day = $2`, permit, day)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return err
+		}
+		return c.Log.Append(ctx, tx, policy.Entry{Event: policy.DayKeyDestroyed, Actor: c.Actor, Object: "day-key:" + permit + "/" + day, Permit: permit})
+	})
+}
+
+// LogOrphan records that an object that no clip owns is being removed.
+func (c *Catalogue) LogOrphan(ctx context.Context, key string, size int64) error {
+	return c.Log.Record(ctx, policy.Entry{
+		Event: policy.OrphanDeleted, Actor: c.Actor, Object: "object:" + key,
+		Details: map[string]string{"size": strconv.FormatInt(size, 10)},
+	})
+}
+
+// Overdue counts clips that were due before the given time and still have a trace.
+func (c *Catalogue) Overdue(ctx context.Context, before time.Time) (int, error) {
+	var n int
+	err := c.DB.QueryRowContext(ctx, `SELECT count(*) FROM catalogue_clip WHERE deadline_us < $1 AND state <> 'deleted'`, micros(before)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("counting overdue clips: %w", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,117 @@
+package retention
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// ErrClock says that the system clock cannot be trusted to delete by.
+var ErrClock = errors.New("the system clock cannot be trusted to delete by")
+
+// Forward is how far the clock may be ahead of the last log entry before deletion wants a second word.
+const Forward = 24 * time.Hour
+
+// Clock reads time for deadlines. It bounds the system clock by a monotonic one and by the time of the
+// last log entry, so that a clock set back extends no deadline and a clock that leapt ahead deletes
+// nothing: reading stops by the latest clock, deletion needs the clocks to agree.
+type Clock struct {
+	wall func() time.Time
+	mono func() time.Duration
+	// base is the time at mono() = 0: the system clock, or the last log entry if that is later.
+	base time.Time
+	// last is the time of the newest log entry when the clock was made; zero if there was none.
+	last time.Time
+	// doubted is how far the system clock was ahead of last when the clock was made, if that was more
+	// than Forward and nobody vouched for it; else zero.
+	doubted time.Duration
+	// seen and logged are the latest times that Reading and Logging gave out, in microseconds.
+	seen, logged atomic.Int64
+}
+
+// NewClock makes a clock over wall, which must be UTC or carry its zone. last is the time of the newest
+// log entry, zero if there is none. trusted is the operator's word that the system clock is right now: it
+// covers a leap before the clock was made, not one after.
+func NewClock(wall func() time.Time, last time.Time, trusted bool) *Clock {
+	start := time.Now()
+	return newClock(wall, func() time.Duration { return time.Since(start) }, last, trusted)
+}
+
+func newClock(wall func() time.Time, mono func() time.Duration, last time.Time, trusted bool) *Clock {
+	now := wall().UTC()
+	c := &Clock{wall: wall, mono: mono, base: now, last: last.UTC()}
+	if !last.IsZero() {
+		if last.After(now) {
+			c.base = last.UTC()
+		}
+		if ahead := now.Sub(last); ahead > Forward && !trusted {
+			c.doubted = ahead
+		}
+	}
+	return c
+}
+
+// steady is the time that has passed by the monotonic clock.
+func (c *Clock) steady() time.Time { return c.base.Add(c.mono()) }
+
+// Now is the time to stamp things with: the system clock, never behind the steady one, never going back.
+func (c *Clock) Now() time.Time { return c.Reading() }
+
+// Reading is the latest time that any clock tells: from a deadline by it on, nothing is shown.
+func (c *Clock) Reading() time.Time {
+	now := c.wall().UTC()
+	if s := c.steady(); s.After(now) {
+		now = s
+	}
+	return forward(&c.seen, now)
+}
+
+// forward is t, or the latest time that was given out before. It is as precise as what is remembered, or
+// the next time could be an earlier one.
+func forward(latest *atomic.Int64, t time.Time) time.Time {
+	for {
+		seen, us := latest.Load(), t.UnixMicro()
+		if us <= seen {
+			return time.UnixMicro(seen).UTC()
+		}
+		if latest.CompareAndSwap(seen, us) {
+			return time.UnixMicro(us).UTC()
+		}
+	}
+}
+
+// Logging is the time to stamp log entries with. It does not follow a leap that nobody vouched for: the
+// log is what the system clock is held against at the next start, and a log that had followed would
+// vouch for the leap then.
+func (c *Clock) Logging() time.Time {
+	now, steady := c.wall().UTC(), c.steady()
+	switch {
+	case c.doubted > 0:
+		now = c.last.Add(c.mono())
+	case steady.After(now), now.Sub(steady) > Forward:
+		now = steady
+	}
+	return forward(&c.logged, now)
+}
+
+// Deleting is the time to delete by. It fails with ErrClock while the system clock is more than Forward
+// ahead of the last log entry at start, or of the steady clock since, and nobody vouched for it.
+func (c *Clock) Deleting() (time.Time, error) {
+	now := c.wall().UTC()
+	steady := c.steady()
+	if c.doubted > 0 {
+		return time.Time{}, fmt.Errorf("%w: it stood %s after the last log entry at start; check it, then start with --trust-clock",
+			ErrClock, c.doubted.Round(time.Second))
+	}
+	if leap := now.Sub(steady); leap > Forward {
+		return time.Time{}, fmt.Errorf("%w: it leapt ahead by %s; check it, then restart with --trust-clock", ErrClock, leap.Round(time.Second))
+	}
+	if steady.After(now) {
+		now = steady
+	}
+	return now, nil
+}
+
+// Behind is how far the system clock is behind the steady one: more than a little means that it was set back.
+func (c *Clock) Behind() time.Duration { return max(0, c.steady().Sub(c.wall().UTC())) }

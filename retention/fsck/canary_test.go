@@ -1,0 +1,65 @@
+package fsck_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"klarsyn/retention/fsck"
+)
+
+func TestPlaintextIsFound(t *testing.T) {
+	const buffer = 1 << 20
+	at := func(offset int) []byte {
+		b := bytes.Repeat([]byte("x"), 2*buffer+100)
+		copy(b[offset:], fsck.Canary)
+		return b
+	}
+	for name, c := range map[string]struct {
+		content []byte
+		found   bool
+	}{
+		"nothing":                     {nil, false},
+		"noise":                       {bytes.Repeat([]byte("KLARSYN-CANARY-"), 100_000), false},
+		"the canary alone":            {[]byte(fsck.Canary), true},
+		"half a canary":               {[]byte(fsck.Canary[:15]), false},
+		"at the beginning":            {at(0), true},
+		"at the very end":             {at(2*buffer + 100 - len(fsck.Canary)), true},
+		"before a buffer's end":       {at(buffer - len(fsck.Canary)), true},
+		"across a buffer's end":       {at(buffer - 8), true},
+		"a byte across a buffer":      {at(buffer - len(fsck.Canary) + 1), true},
+		"all but a byte across":       {at(buffer - 1), true},
+		"across the second buffer":    {at(2*buffer - 5), true},
+		"right after a buffer's end":  {at(buffer), true},
+		"a half before, a half later": {append(append([]byte(fsck.Canary[:8]), 'x'), fsck.Canary[8:]...), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			path := filepath.Join(folder, "deep", "down")
+			if err := os.MkdirAll(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(path, "file"), c.content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(folder, "clean"), []byte("clean"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r, err := fsck.NoPlaintext(t.Context(), folder)
+			if err != nil || r.ID != "I11" || r.Checked != 2 || r.Violations == nil {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			if found := len(r.Violations) == 1 && strings.Contains(r.Violations[0], path); found != c.found {
+				t.Errorf("found %v: %v", found, r.Violations)
+			}
+		})
+	}
+}
+
+func TestFoldersThatAreNotThere(t *testing.T) {
+	if r, err := fsck.NoPlaintext(t.Context(), filepath.Join(t.TempDir(), "none")); err != nil || r.Checked != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

@@ -1,0 +1,372 @@
+package fsck_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"klarsyn/camera"
+	"klarsyn/policy"
+	"klarsyn/policy/audit"
+	"klarsyn/retention"
+	"klarsyn/retention/catalogue"
+	"klarsyn/retention/fsck"
+	"klarsyn/retention/object"
+	"klarsyn/retention/object/dir"
+)
+
+var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+// site is a catalogue and a store with some clips in every state, checked at now.
+type site struct {
+	t       *testing.T
+	root    string
+	db      *sql.DB
+	books   *catalogue.Catalogue
+	store   *dir.Store
+	now     time.Time
+	spooled []string
+	clips   map[retention.State]retention.Clip
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	ctx := t.Context()
+	s := &site{t: t, root: filepath.Join(t.TempDir(), "objects"), now: noon.Add(10 * time.Minute), clips: map[retention.State]retention.Clip{}}
+	var err error
+	s.db, err = catalogue.OpenSQLite(ctx, filepath.Join(t.TempDir(), "catalogue.db"))
+	s.must(err)
+	t.Cleanup(func() { s.db.Close() })
+	s.must(errors.Join(audit.Migrate(ctx, s.db, catalogue.SQLite), catalogue.Migrate(ctx, s.db, catalogue.SQLite)))
+	log, err := audit.New(audit.Config{DB: s.db, Dialect: catalogue.SQLite, Logger: slog.New(slog.DiscardHandler)})
+	s.must(err)
+	s.books = &catalogue.Catalogue{DB: s.db, Log: log, Actor: "service:test", Now: func() time.Time { return noon }}
+	s.store, err = dir.Open(s.root)
+	s.must(err)
+	hour, err := policy.ParsePeriod("PT1H")
+	s.must(err)
+	s.must(s.books.Activate(ctx, policy.Permit{
+		ID: "plattan", Version: 1, Basis: policy.Assessment, Cameras: []string{"k1"}, ValidFrom: noon.AddDate(0, -1, 0),
+		Retention: hour, Purposes: []string{policy.CrimeInvestigation},
+	}))
+
+	// Deleted clips are two hours old, the others are of the last minutes.
+	s.record(retention.Deleted, noon.Add(-2*time.Hour), 5*time.Second)
+	s.must(s.books.Interrupt(ctx, camera.Gap{Camera: "k1", From: noon.Add(-2*time.Hour + 5*time.Second), Cause: camera.CameraDown}))
+	s.record(retention.Committed, noon, 5*time.Second)
+	s.record(retention.Partial, noon.Add(5*time.Second), 3*time.Second)
+	s.record(retention.Lost, noon.Add(8*time.Second), 0)
+	s.record("second", noon.Add(8*time.Second), 5*time.Second)
+	s.record(retention.Pending, noon.Add(13*time.Second), -1)
+	return s
+}
+
+func (s *site) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// record takes a clip to a state; "second" is one more that is committed, a length of -1 is still open.
+func (s *site) record(state retention.State, from time.Time, length time.Duration) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	id := fmt.Sprintf("%026d", len(s.clips))
+	c := retention.Clip{
+		ID: id, Camera: "k1", Permit: "plattan", PermitVersion: 1, Start: from, Deadline: from.Add(time.Hour), KeyDay: "2026-11-20",
+		ObjectKey: retention.ObjectKey("k1", from, id), Codec: camera.H264, Node: "n1",
+	}
+	s.must(s.books.Reserve(ctx, c, []byte("header of "+id)))
+	if length >= 0 {
+		s.must(s.books.End(ctx, id, from.Add(length), 10))
+	}
+	switch state {
+	case retention.Lost:
+		s.must(s.books.Lose(ctx, c, "for the test"))
+	case retention.Pending:
+	default:
+		body := "sealed bytes of " + id
+		c.State, c.Size, c.PlainSize, c.SHA256 = retention.Committed, int64(len(body)), 5, sha256.Sum256([]byte(body))
+		if state == retention.Partial {
+			c.State = state
+		}
+		_, err := s.store.Put(ctx, c.ObjectKey, strings.NewReader(body), c.Size, c.SHA256)
+		s.must(err)
+		s.must(s.books.Commit(ctx, c))
+		if state == retention.Deleted {
+			_, err := s.books.Claim(ctx, c.Deadline, 10)
+			s.must(err)
+			_, err = s.store.Delete(ctx, c.ObjectKey)
+			s.must(err)
+			s.must(s.books.Tombstone(ctx, c, c.Deadline, 1, 0))
+		}
+	}
+	s.clips[state] = c
+}
+
+func (s *site) check() fsck.Check {
+	return fsck.Check{
+		Books: catalogue.Checked{Catalogue: s.books}, Store: s.store, Now: s.now,
+		Spool: func() ([]string, error) { return s.spooled, nil },
+	}
+}
+
+func (s *site) exec(query string, args ...any) {
+	s.t.Helper()
+	_, err := s.db.Exec(query, args...)
+	s.must(err)
+}
+
+func (s *site) path(c retention.Clip) string { return filepath.Join(s.root, c.ObjectKey) }
+
+// lay puts an object of an age into the store, as if nobody knew of it.
+func (s *site) lay(key string, age time.Duration) {
+	s.t.Helper()
+	_, err := s.store.Put(s.t.Context(), key, strings.NewReader("x"), 1, sha256.Sum256([]byte("x")))
+	s.must(err)
+	at := s.now.Add(-age)
+	s.must(os.Chtimes(filepath.Join(s.root, key), at, at))
+}
+
+func TestCleanInstallation(t *testing.T) {
+	s := newSite(t)
+	results, err := fsck.Run(t.Context(), s.check())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, r := range results {
+		ids = append(ids, r.ID)
+		if len(r.Violations) != 0 || r.Violations == nil || r.Checked == 0 || r.What == "" {
+			t.Errorf("%+v", r)
+		}
+	}
+	if !slices.Equal(ids, []string{"I1", "I2", "I3", "I5", "I9", "I12"}) {
+		t.Errorf("checked %v", ids)
+	}
+}
+
+// Each invariant is broken once: exactly that one is reported, once, and it names what is wrong.
+func TestBrokenInvariants(t *testing.T) {
+	for name, c := range map[string]struct {
+		id    string
+		wrong func(s *site) string // returns what the violation must name
+	}{
+		"an old object without a row": {"I1", func(s *site) string {
+			s.lay("clips/k1/stray", 61*time.Minute)
+			return "clips/k1/stray"
+		}},
+		"an old object of a clip that was lost": {"I1", func(s *site) string {
+			s.lay(s.clips[retention.Lost].ObjectKey, 61*time.Minute)
+			return s.clips[retention.Lost].ID
+		}},
+		"an upload beside a stored object": {"I1", func(s *site) string {
+			c := s.clips[retention.Committed]
+			s.must(os.WriteFile(filepath.Join(s.root, ".uploads", strings.ReplaceAll(c.ObjectKey, "/", "%2F")+"~X"), nil, 0o600))
+			return c.ID
+		}},
+		"a stored object is missing": {"I2", func(s *site) string {
+			s.must(os.Remove(s.path(s.clips[retention.Committed])))
+			return s.clips[retention.Committed].ID
+		}},
+		"a stored object has another size": {"I2", func(s *site) string {
+			s.must(os.Truncate(s.path(s.clips[retention.Partial]), 3))
+			return s.clips[retention.Partial].ID
+		}},
+		"a stored object has other bytes": {"I2", func(s *site) string {
+			c := s.clips[retention.Committed]
+			s.must(os.WriteFile(s.path(c), []byte(strings.Repeat("x", int(c.Size))), 0o600))
+			return c.ID
+		}},
+		"a deleted clip has a header": {"I3", func(s *site) string {
+			s.exec(`INSERT INTO catalogue_header (clip, header) VALUES ($1, 'x')`, s.clips[retention.Deleted].ID)
+			return s.clips[retention.Deleted].ID
+		}},
+		"a lost clip has a header": {"I3", func(s *site) string {
+			s.exec(`INSERT INTO catalogue_header (clip, header) VALUES ($1, 'x')`, s.clips[retention.Lost].ID)
+			return s.clips[retention.Lost].ID
+		}},
+		"a clip can be opened after its deadline": {"I3", func(s *site) string {
+			s.exec(`UPDATE catalogue_clip SET deadline_us = $1 WHERE id = $2`, s.now.Add(-61*time.Second).UnixMicro(), s.clips[retention.Committed].ID)
+			return s.clips[retention.Committed].ID
+		}},
+		"a clip is still being deleted long after its deadline": {"I3", func(s *site) string {
+			s.exec(`UPDATE catalogue_clip SET state = 'deleting' WHERE id = $1`, s.clips[retention.Deleted].ID)
+			return s.clips[retention.Deleted].ID
+		}},
+		"a deleted clip has bytes": {"I3", func(s *site) string {
+			s.lay(s.clips[retention.Deleted].ObjectKey, time.Minute)
+			return s.clips[retention.Deleted].ID
+		}},
+		"a deleted clip lies in the spool": {"I3", func(s *site) string {
+			s.spooled = []string{s.clips[retention.Deleted].ID}
+			return s.clips[retention.Deleted].ID
+		}},
+		"a deadline later than the permit allows": {"I5", func(s *site) string {
+			s.exec(`UPDATE catalogue_clip SET deadline_us = deadline_us + 1 WHERE id = $1`, s.clips[retention.Partial].ID)
+			return s.clips[retention.Partial].ID
+		}},
+		"a permit that never was": {"I5", func(s *site) string {
+			s.exec(`UPDATE catalogue_clip SET permit_version = 9 WHERE id = $1`, s.clips[retention.Committed].ID)
+			return "plattan@9"
+		}},
+		"a camera that the permit does not cover": {"I5", func(s *site) string {
+			document := `{"id":"plattan","version":2,"basis":"assessment","cameras":["k9"],"valid_from":"2026-01-01T00:00:00Z","retention":"PT1H","purposes":["x"],"min_cell":0}`
+			s.exec(`INSERT INTO catalogue_permit (id, version, document, activated_us) VALUES ('plattan', 2, $1, 1)`, document)
+			s.exec(`UPDATE catalogue_clip SET permit_version = 2 WHERE id = $1`, s.clips[retention.Committed].ID)
+			return s.clips[retention.Committed].ID
+		}},
+		"one header for two clips": {"I9", func(s *site) string {
+			s.exec(`UPDATE catalogue_header SET header = (SELECT header FROM catalogue_header WHERE clip = $1) WHERE clip = $2`,
+				s.clips[retention.Committed].ID, s.clips["second"].ID)
+			return s.clips["second"].ID
+		}},
+		"a hole": {"I12", func(s *site) string {
+			s.exec(`UPDATE catalogue_clip SET end_us = end_us - 1 WHERE id = $1`, s.clips[retention.Committed].ID)
+			return s.clips[retention.Committed].ID
+		}},
+		"an overlap": {"I12", func(s *site) string {
+			s.exec(`UPDATE catalogue_clip SET end_us = end_us + 1 WHERE id = $1`, s.clips[retention.Committed].ID)
+			return s.clips[retention.Committed].ID
+		}},
+		"a gap that is gone": {"I12", func(s *site) string {
+			s.exec(`DELETE FROM catalogue_gap`)
+			return "k1"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			names := c.wrong(s)
+			results, err := fsck.Run(t.Context(), s.check())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range results {
+				switch {
+				case r.ID != c.id && len(r.Violations) > 0:
+					t.Errorf("%s was reported too: %v", r.ID, r.Violations)
+				case r.ID == c.id && (len(r.Violations) != 1 || !strings.Contains(r.Violations[0], names)):
+					t.Errorf("%s: %q, want one violation that names %s", r.ID, r.Violations, names)
+				}
+			}
+		})
+	}
+}
+
+// What is on its way in or out is no violation.
+func TestGrace(t *testing.T) {
+	s := newSite(t)
+	s.lay("clips/k1/young", 59*time.Minute)
+	s.lay(s.clips[retention.Pending].ObjectKey, 0)
+	s.spooled = []string{s.clips[retention.Pending].ID}
+	s.exec(`UPDATE catalogue_clip SET deadline_us = $1 WHERE id = $2`, s.now.Add(-59*time.Second).UnixMicro(), s.clips[retention.Committed].ID)
+	s.clean(s.check())
+}
+
+func (s *site) clean(c fsck.Check) {
+	s.t.Helper()
+	results, err := fsck.Run(s.t.Context(), c)
+	s.must(err)
+	for _, r := range results {
+		if len(r.Violations) > 0 {
+			s.t.Errorf("%s: %v", r.ID, r.Violations)
+		}
+	}
+}
+
+// Recording and deleting go on during a check: what changes between two of its readings is no violation.
+func TestCheckOfARunningInstallation(t *testing.T) {
+	ctx := t.Context()
+	for name, change := range map[string]func(s *site){
+		"a clip is deleted": func(s *site) {
+			c := s.clips[retention.Committed]
+			s.exec(`UPDATE catalogue_clip SET state = 'deleting' WHERE id = $1`, c.ID)
+			s.exec(`DELETE FROM catalogue_header WHERE clip = $1`, c.ID)
+			_, err := s.store.Delete(ctx, c.ObjectKey)
+			s.must(err)
+			s.must(s.books.Tombstone(ctx, c, s.now, 1, 0))
+		},
+		"a clip ends and a gap begins": func(s *site) {
+			s.must(s.books.End(ctx, s.clips[retention.Pending].ID, noon.Add(20*time.Second), 10))
+			s.must(s.books.Interrupt(ctx, camera.Gap{Camera: "k1", From: noon.Add(20 * time.Second), Cause: camera.CameraDown}))
+		},
+	} {
+		for _, after := range []string{"the store was listed", "the rows were read"} {
+			t.Run(name+" after "+after, func(t *testing.T) {
+				s := newSite(t)
+				old := s.now.Add(-3 * time.Hour)
+				s.must(os.Chtimes(s.path(s.clips[retention.Committed]), old, old))
+				c := s.check()
+				w := &watched{Checked: catalogue.Checked{Catalogue: s.books}, Store: s.store}
+				w.then = map[string]func(){after: func() { change(s) }}
+				c.Books, c.Store = w, w
+				s.clean(c)
+				if len(w.then) != 0 {
+					t.Error("nothing was changed")
+				}
+			})
+		}
+	}
+}
+
+// watched does something once, right after one of the check's readings.
+type watched struct {
+	catalogue.Checked
+	*dir.Store
+	then map[string]func()
+}
+
+func (w *watched) did(what string) {
+	if f, ok := w.then[what]; ok {
+		maps.DeleteFunc(w.then, func(k string, _ func()) bool { return k == what })
+		f()
+	}
+}
+
+func (w *watched) All(ctx context.Context) iter.Seq2[retention.Row, error] {
+	return func(yield func(retention.Row, error) bool) {
+		for row, err := range w.Checked.All(ctx) {
+			if !yield(row, err) {
+				return
+			}
+		}
+		w.did("the rows were read")
+	}
+}
+
+func (w *watched) Traces(ctx context.Context, prefix string) iter.Seq2[object.Trace, error] {
+	return func(yield func(object.Trace, error) bool) {
+		for t, err := range w.Store.Traces(ctx, prefix) {
+			if !yield(t, err) {
+				return
+			}
+		}
+		w.did("the store was listed")
+	}
+}
+
+// What cannot be read is an error, not a clean bill.
+func TestUnreadableIsNotClean(t *testing.T) {
+	s := newSite(t)
+	c := s.check()
+	c.Spool = func() ([]string, error) { return nil, errors.New("broken") }
+	if _, err := fsck.Run(t.Context(), c); err == nil {
+		t.Error("a spool that cannot be read")
+	}
+	s.must(s.db.Close())
+	if _, err := fsck.Run(t.Context(), s.check()); err == nil {
+		t.Error("a catalogue that cannot be read")
+	}
+}

@@ -1,0 +1,372 @@
+// Package dir keeps objects as files of a directory: the embedded default. A file appears under its
+// name only when it is whole and on the disk.
+package dir
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"klarsyn/retention/object"
+)
+
+// uploads holds files that are being written. Its name is no valid key part, so it hides no object.
+const uploads = ".uploads"
+
+// Store is an object.Store over one directory of one file system.
+type Store struct{ root string }
+
+// Open makes the directory if need be and checks that files in it can be linked, which is what makes
+// a key write-once.
+func Open(root string) (*Store, error) {
+	if err := os.MkdirAll(filepath.Join(root, uploads), 0o770); err != nil {
+		return nil, fmt.Errorf("object directory %s cannot be made: %w", root, err)
+	}
+	return &Store{root: root}, nil
+}
+
+func (s *Store) path(key string) string { return filepath.Join(s.root, filepath.FromSlash(key)) }
+
+// Put writes beside, syncs, and links the file to its name: a link fails where a rename would replace.
+func (s *Store) Put(ctx context.Context, key string, body io.Reader, size int64, sum [sha256.Size]byte) (object.Info, error) {
+	if err := object.CheckKey(key); err != nil {
+		return object.Info{}, err
+	}
+	f, err := s.newUpload(key)
+	if err != nil {
+		return object.Info{}, fmt.Errorf("putting %s: %w", key, err)
+	}
+	defer f.Close() // its lock says until here that somebody is at work on it
+	defer os.Remove(f.Name())
+	if err := write(ctx, f, body, size, sum); err != nil {
+		return object.Info{}, fmt.Errorf("putting %s: %w", key, err)
+	}
+	switch err := s.link(f.Name(), key); {
+	case errors.Is(err, fs.ErrExist):
+		have, err := s.Verify(ctx, key)
+		if err != nil {
+			return object.Info{}, err
+		}
+		if have.SHA256 != sum || have.Size != size {
+			return object.Info{}, fmt.Errorf("putting %s: %w", key, object.ErrExists)
+		}
+	case err != nil:
+		return object.Info{}, fmt.Errorf("putting %s: %w", key, err)
+	}
+	if err := s.removeAbandoned(ctx, key); err != nil {
+		return object.Info{}, fmt.Errorf("putting %s: %w", key, err)
+	}
+	return object.Info{Key: key, Size: size, SHA256: sum}, nil
+}
+
+// removeAbandoned removes the uploads of key whose writer is dead: a killed process gave up its lock.
+func (s *Store) removeAbandoned(ctx context.Context, key string) error {
+	for t, err := range s.unfinished(ctx, key) {
+		if err != nil {
+			return err
+		}
+		if t.Key != key {
+			continue
+		}
+		name := filepath.Join(s.root, uploads, t.Version)
+		f, err := os.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			err = os.Remove(name)
+		}
+		f.Close()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// newUpload makes a locked file in the uploads folder. Another put of the key may take it for abandoned
+// and remove it before it is locked: then there is another.
+func (s *Store) newUpload(key string) (*os.File, error) {
+	for {
+		name := filepath.Join(s.root, uploads, url.PathEscape(key)+"~"+rand.Text())
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o660)
+		if err != nil {
+			return nil, err
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+			return nil, errors.Join(err, f.Close(), os.Remove(name))
+		}
+		if _, err = os.Lstat(name); err == nil {
+			return f, nil
+		}
+		f.Close()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+}
+
+// write stores the body, synced.
+func write(ctx context.Context, f *os.File, body io.Reader, size int64, sum [sha256.Size]byte) error {
+	hash := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f, hash), io.LimitReader(contextReader{ctx, body}, size+1))
+	if err != nil {
+		return err
+	}
+	if n != size || [sha256.Size]byte(hash.Sum(nil)) != sum {
+		return fmt.Errorf("%d bytes of %d: %w", n, size, object.ErrMismatch)
+	}
+	return f.Sync()
+}
+
+// link gives the file its name and syncs every folder that has a new entry. Delete may remove an empty
+// folder at the same moment: then the folders are made again.
+func (s *Store) link(temporary, key string) error {
+	target := s.path(key)
+	for tries := 0; ; tries++ {
+		if err := s.makeFolders(filepath.Dir(target)); err != nil {
+			return err
+		}
+		err := os.Link(temporary, target)
+		if errors.Is(err, fs.ErrNotExist) && tries < 10 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return syncFolder(filepath.Dir(target))
+	}
+}
+
+func (s *Store) makeFolders(folder string) error {
+	if _, err := os.Stat(folder); err == nil || folder == s.root {
+		return nil
+	}
+	if err := s.makeFolders(filepath.Dir(folder)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(folder, 0o770); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncFolder(filepath.Dir(folder))
+}
+
+// Stat says how large the object is.
+func (s *Store) Stat(_ context.Context, key string) (object.Info, error) {
+	if err := object.CheckKey(key); err != nil {
+		return object.Info{}, err
+	}
+	st, err := os.Stat(s.path(key))
+	if err != nil || !st.Mode().IsRegular() {
+		return object.Info{}, notFound(key, err)
+	}
+	return object.Info{Key: key, Size: st.Size()}, nil
+}
+
+// Verify hashes the file as it stands.
+func (s *Store) Verify(ctx context.Context, key string) (object.Info, error) {
+	r, err := s.Open(ctx, key, 0, -1)
+	if err != nil {
+		return object.Info{}, err
+	}
+	defer r.Close()
+	hash := sha256.New()
+	n, err := io.Copy(hash, r)
+	if err != nil {
+		return object.Info{}, fmt.Errorf("verifying %s: %w", key, err)
+	}
+	return object.Info{Key: key, Size: n, SHA256: [sha256.Size]byte(hash.Sum(nil))}, nil
+}
+
+// Open reads a part of the file.
+func (s *Store) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if err := object.CheckKey(key); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(s.path(key))
+	if err != nil {
+		return nil, notFound(key, err)
+	}
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		f.Close()
+		return nil, notFound(key, err)
+	}
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("reading %s from byte %d: %w", key, offset, err)
+	}
+	var r io.Reader = contextReader{ctx, f}
+	if length >= 0 {
+		r = io.LimitReader(r, length)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{r, f}, nil
+}
+
+// Delete removes the object, then what uploads left behind, then folders that became empty.
+func (s *Store) Delete(ctx context.Context, key string) (int, error) {
+	if err := object.CheckKey(key); err != nil {
+		return 0, err
+	}
+	removed := 0
+	target := s.path(key)
+	switch err := os.Remove(target); {
+	case err == nil:
+		removed++
+		if err := syncFolder(filepath.Dir(target)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return removed, fmt.Errorf("deleting %s: %w", key, err)
+	}
+	for t, err := range s.unfinished(ctx, key) {
+		if err != nil {
+			return removed, err
+		}
+		if t.Key != key {
+			continue
+		}
+		if err := os.Remove(filepath.Join(s.root, uploads, t.Version)); err == nil {
+			removed++
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return removed, fmt.Errorf("deleting an unfinished upload of %s: %w", key, err)
+		}
+	}
+	for folder := filepath.Dir(target); folder != s.root; folder = filepath.Dir(folder) {
+		if os.Remove(folder) != nil { // not empty: somebody else's objects
+			break
+		}
+	}
+	return removed, nil
+}
+
+// Traces walks the directory.
+func (s *Store) Traces(ctx context.Context, prefix string) iter.Seq2[object.Trace, error] {
+	return func(yield func(object.Trace, error) bool) {
+		enough := false
+		err := filepath.WalkDir(s.walkFrom(prefix), func(p string, d fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // removed while we walked
+				return nil
+			case err != nil:
+				return err
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case d.IsDir() && d.Name() == uploads && filepath.Dir(p) == filepath.Clean(s.root):
+				return filepath.SkipDir
+			case d.IsDir():
+				return nil
+			}
+			rel, err := filepath.Rel(s.root, p)
+			if err != nil {
+				return err
+			}
+			key := filepath.ToSlash(rel)
+			if !strings.HasPrefix(key, prefix) {
+				return nil
+			}
+			info, err := d.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if !yield(object.Trace{Key: key, Kind: object.Version, Size: info.Size(), Modified: info.ModTime()}, nil) {
+				enough = true
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if enough {
+			return
+		}
+		if err != nil {
+			yield(object.Trace{}, fmt.Errorf("listing objects under %q: %w", prefix, err))
+			return
+		}
+		for t, err := range s.unfinished(ctx, prefix) {
+			if !yield(t, err) {
+				return
+			}
+		}
+	}
+}
+
+// walkFrom is the deepest folder that holds everything under prefix.
+func (s *Store) walkFrom(prefix string) string {
+	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
+		return s.path(prefix[:i])
+	}
+	return filepath.Clean(s.root)
+}
+
+// unfinished lists the uploads under prefix; a trace's Version is the file's name.
+func (s *Store) unfinished(_ context.Context, prefix string) iter.Seq2[object.Trace, error] {
+	return func(yield func(object.Trace, error) bool) {
+		entries, err := os.ReadDir(filepath.Join(s.root, uploads))
+		if err != nil {
+			yield(object.Trace{}, fmt.Errorf("listing unfinished uploads: %w", err))
+			return
+		}
+		for _, e := range entries {
+			escaped, _, _ := strings.Cut(e.Name(), "~")
+			key, err := url.PathUnescape(escaped)
+			if err != nil || !strings.HasPrefix(key, prefix) {
+				continue
+			}
+			info, err := e.Info()
+			if err != nil { // finished or removed meanwhile
+				continue
+			}
+			if !yield(object.Trace{Key: key, Kind: object.Upload, Version: e.Name(), Size: info.Size(), Modified: info.ModTime()}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// notFound names the key; what is not a file is no object.
+func notFound(key string, err error) error {
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		err = object.ErrNotFound
+	}
+	return fmt.Errorf("object %s: %w", key, err)
+}
+
+func syncFolder(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// contextReader ends a copy when its context does.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

@@ -1,0 +1,262 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sweeper sweeps w by the hands' time.
+func sweeper(w *world, h *hands) *Sweeper {
+	return NewSweeper(SweeperConfig{Ledger: w, Eraser: w, Clock: h.clock(noon, false), Scrub: w.scrub})
+}
+
+// Unreadable first, and nowhere in the database's log; then the bytes; then the proof; then the tombstone.
+func TestOrderOfDeletion(t *testing.T) {
+	w, h := newWorld(t), &hands{wall: noon}
+	w.add("A", noon)
+	w.add("B", noon.Add(1))
+	s := sweeper(w, h)
+	if again, err := s.Sweep(t.Context()); again || err != nil {
+		t.Fatalf("again %v, %v", again, err)
+	}
+	if got, want := w.took(), "[resume claim scrub erase A list A tombstone A]"; got != want {
+		t.Errorf("steps %s, want %s", got, want)
+	}
+	if w.state("B") != Committed {
+		t.Error("a clip was deleted before its deadline")
+	}
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.took(), "[resume claim]"; got != want {
+		t.Errorf("steps of a pass without work: %s, want %s", got, want)
+	}
+	if got := s.Stats(); got.Deleted != 1 || got.MaxLag != 0 {
+		t.Errorf("stats %+v", got)
+	}
+}
+
+// Each step fails once, before or after it was applied: the next pass ends what was begun, once.
+func TestEveryStepMayFail(t *testing.T) {
+	for _, step := range []string{"resume", "claim", "scrub", "erase", "list", "tombstone"} {
+		for _, applied := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, applied %v", step, applied), func(t *testing.T) {
+				w, h := newWorld(t), &hands{wall: noon}
+				w.add("A", noon)
+				w.add("B", noon)
+				failed := false
+				w.fault = func(name, key string) (before, after error) {
+					if name != step || failed || key == "key/B" {
+						return nil, nil
+					}
+					failed = true
+					if applied {
+						return nil, errFault
+					}
+					return errFault, nil
+				}
+				s := sweeper(w, h)
+				if _, err := s.Sweep(t.Context()); !errors.Is(err, errFault) {
+					t.Fatalf("error %v: the fault was swallowed", err)
+				}
+				for range 2 {
+					if _, err := s.Sweep(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.gone()
+			})
+		}
+	}
+}
+
+// A crash between any two steps: what the next process finds, it ends.
+func TestSweeperResumes(t *testing.T) {
+	w, h := newWorld(t), &hands{wall: noon}
+	w.add("A", noon)
+	w.add("B", noon)
+	w.clips["A"].State = Deleting
+	w.clips["B"].State, w.bytes["key/B"] = Deleting, 0
+	if _, err := sweeper(w, h).Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.gone()
+}
+
+// After a crash the database's log may hold a header that was destroyed: the first pass scrubs.
+func TestSweeperScrubsUntilItWorked(t *testing.T) {
+	w, h := newWorld(t), &hands{wall: noon}
+	w.fault = func(name, _ string) (before, after error) {
+		if name == "scrub" {
+			return errFault, nil
+		}
+		return nil, nil
+	}
+	s := sweeper(w, h)
+	for range 2 {
+		if _, err := s.Sweep(t.Context()); !errors.Is(err, errFault) {
+			t.Fatalf("error %v", err)
+		}
+		if got, want := w.took(), "[resume claim scrub]"; got != want {
+			t.Errorf("steps %s, want %s", got, want)
+		}
+	}
+	w.fault = nil
+	for range 2 {
+		if _, err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := w.took(), "[resume claim scrub resume claim]"; got != want {
+		t.Errorf("steps %s, want %s", got, want)
+	}
+}
+
+// A clock that cannot be trusted claims nothing, but what is unreadable already is still removed.
+func TestUntrustedClockClaimsNothing(t *testing.T) {
+	w, h := newWorld(t), &hands{wall: noon.Add(48 * time.Hour)}
+	w.add("A", noon)
+	w.add("B", noon)
+	w.clips["A"].State = Deleting
+	if _, err := sweeper(w, h).Sweep(t.Context()); !errors.Is(err, ErrClock) {
+		t.Errorf("error %v", err)
+	}
+	if w.state("A") != Deleted || w.state("B") != Committed {
+		t.Errorf("A is %s, B is %s", w.state("A"), w.state("B"))
+	}
+}
+
+// The store says that it deleted, and still lists something: that is no proof.
+func TestStoreThatKeepsSomething(t *testing.T) {
+	w, h := newWorld(t), &hands{wall: noon}
+	w.add("A", noon)
+	w.fault = func(name, key string) (before, after error) {
+		if name == "list" {
+			w.bytes[key] = 2
+		}
+		return nil, nil
+	}
+	s := sweeper(w, h)
+	if _, err := s.Sweep(t.Context()); !errors.Is(err, ErrRemains) {
+		t.Errorf("error %v", err)
+	}
+	if w.state("A") != Deleting {
+		t.Errorf("the clip is %s", w.state("A"))
+	}
+	w.fault = nil
+	if _, err := s.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.gone()
+}
+
+func TestBatches(t *testing.T) {
+	w, h := newWorld(t), &hands{wall: noon}
+	for i := range 25 {
+		w.add(fmt.Sprintf("%02d", i), noon)
+	}
+	s := NewSweeper(SweeperConfig{Ledger: w, Eraser: w, Clock: h.clock(noon, false), Batch: 10})
+	for i, want := range []bool{true, true, false} {
+		if again, err := s.Sweep(t.Context()); again != want || err != nil {
+			t.Errorf("pass %d: again %v, %v", i, again, err)
+		}
+	}
+	w.gone()
+}
+
+func TestTwoSweepers(t *testing.T) {
+	w, h := newWorld(t), &hands{wall: noon}
+	for i := range 50 {
+		w.add(fmt.Sprintf("%02d", i), noon)
+	}
+	var wg sync.WaitGroup
+	for range 2 {
+		clock := h.clock(noon, false)
+		wg.Go(func() {
+			s := NewSweeper(SweeperConfig{Ledger: w, Eraser: w, Clock: clock, Batch: 7})
+			for {
+				again, err := s.Sweep(t.Context())
+				if err != nil {
+					t.Error(err)
+				}
+				if !again {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	w.gone()
+}
+
+// Run deletes within seconds of each deadline, whatever passes fail in between, and its end is no error.
+func TestRunKeepsDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		begin := time.Now()
+		for i := range 60 {
+			w.add(fmt.Sprintf("%02d", i), begin.Add(time.Duration(i)*777*time.Millisecond))
+		}
+		n := 0
+		w.fault = func(name, _ string) (before, after error) {
+			if n++; n%7 == 0 {
+				return nil, errFault
+			}
+			return nil, nil
+		}
+		s := NewSweeper(SweeperConfig{Ledger: w, Eraser: w, Clock: NewClock(time.Now, begin, false), Scrub: w.scrub})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		time.Sleep(time.Minute)
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run ended with %v", err)
+		}
+		w.gone()
+		worst := time.Duration(0)
+		for _, c := range w.clips {
+			worst = max(worst, c.DeletedAt.Sub(c.Deadline))
+		}
+		if worst > 3*time.Second || s.Stats().MaxLag < worst {
+			t.Errorf("a clip was deleted %s after its deadline, the stats say %s", worst, s.Stats().MaxLag)
+		}
+		if s.Stats().Failures == 0 {
+			t.Error("no failure was counted")
+		}
+	})
+}
+
+// A store that hangs does not keep what falls due meanwhile readable.
+func TestHangingStoreDelaysNoShredding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.block = time.Hour
+		begin := time.Now()
+		for i := range 200 {
+			w.add(fmt.Sprintf("%03d", i), begin.Add(time.Duration(i)*time.Second))
+		}
+		s := NewSweeper(SweeperConfig{Ledger: w, Eraser: w, Clock: NewClock(time.Now, begin, false)})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		time.Sleep(200*time.Second + 2*s.cfg.Timeout)
+		synctest.Wait()
+		for id := range w.clips {
+			if w.state(id) == Committed {
+				t.Errorf("clip %s is readable long after its deadline", id)
+			}
+		}
+		cancel()
+		<-done
+	})
+}
