@@ -1,0 +1,242 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"klarsyn/policy"
+)
+
+// TestMatrix holds who gets which status where. Every route of the engine must be in it.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	const media = "/media?purpose=crime-investigation&case=K1"
+	since := "&from=2026-11-23T13:00:00Z"
+	tests := []struct {
+		route, request string
+		// statuses of: stranger, investigator, dashboard viewer, auditor, operator
+		want [5]int
+	}{
+		{"POST /api/v1/login", "POST /api/v1/login", [5]int{400, 400, 400, 400, 400}},
+		{"POST /api/v1/logout", "POST /api/v1/logout", [5]int{401, 204, 204, 204, 204}},
+		{"GET /api/v1/me", "GET /api/v1/me", [5]int{401, 200, 200, 200, 200}},
+		{"GET /api/v1/cameras", "GET /api/v1/cameras", [5]int{401, 200, 200, 200, 200}},
+		{"GET /api/v1/clips", "GET /api/v1/clips?camera=k1" + since, [5]int{401, 200, 404, 200, 404}},
+		{"GET /api/v1/clips", "GET /api/v1/clips?camera=k9" + since, [5]int{401, 404, 404, 404, 404}},
+		{"GET /api/v1/clips", "GET /api/v1/clips?camera=nowhere" + since, [5]int{401, 404, 404, 404, 404}},
+		{"GET /api/v1/clips", "GET /api/v1/clips?camera=k1&from=yesterday", [5]int{401, 422, 422, 422, 422}},
+		{"GET /api/v1/clips", "GET /api/v1/clips?camera=k1&form=x" + since, [5]int{401, 422, 422, 422, 422}},
+		{"GET /api/v1/clips", "GET /api/v1/clips?camera=k1&from=2026-11-23T14:00:00Z", [5]int{401, 422, 422, 422, 422}},
+		{"GET /api/v1/clips/:id", "GET /api/v1/clips/" + whole, [5]int{401, 200, 404, 200, 404}},
+		{"GET /api/v1/clips/:id", "GET /api/v1/clips/" + tombstone, [5]int{401, 200, 404, 200, 404}},
+		{"GET /api/v1/clips/:id", "GET /api/v1/clips/" + hidden, [5]int{401, 404, 404, 404, 404}},
+		{"GET /api/v1/clips/:id", "GET /api/v1/clips/" + missing, [5]int{401, 404, 404, 404, 404}},
+		{"GET /api/v1/clips/:id", "GET /api/v1/clips/..%2f..%2fetc%2fpasswd", [5]int{404, 404, 404, 404, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + whole + media, [5]int{401, 200, 404, 403, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + whole + "/media", [5]int{401, 403, 404, 403, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + whole + "/media?purpose=curiosity&case=K1", [5]int{401, 403, 404, 403, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + partial + media, [5]int{401, 200, 404, 403, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + pending + media, [5]int{401, 409, 404, 409, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + lost + media, [5]int{401, 410, 404, 410, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + overdue + media, [5]int{401, 410, 404, 410, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + shredding + media, [5]int{401, 410, 404, 410, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + tombstone + media, [5]int{401, 410, 404, 410, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + damaged + media, [5]int{401, 500, 404, 403, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + unreachable + media, [5]int{401, 503, 404, 403, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + orphaned + media, [5]int{401, 503, 404, 503, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + hidden + media, [5]int{401, 404, 404, 404, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + missing + media, [5]int{401, 404, 404, 404, 404}},
+		{"GET /api/v1/clips/:id/media", "GET /api/v1/clips/" + strings.ToLower(whole) + media, [5]int{401, 404, 404, 404, 404}},
+		{"HEAD /api/v1/clips/:id/media", "HEAD /api/v1/clips/" + whole + media, [5]int{401, 200, 404, 403, 404}},
+		{"GET /api/v1/occupancy", "GET /api/v1/occupancy?camera=k1" + since, [5]int{401, 200, 200, 200, 200}},
+		{"GET /api/v1/occupancy", "GET /api/v1/occupancy?camera=k9" + since, [5]int{401, 404, 404, 404, 404}},
+		{"GET /api/v1/occupancy", "GET /api/v1/occupancy?camera=k1&zone=z" + since, [5]int{401, 404, 404, 404, 404}},
+		{"GET " + pollRoute, "GET " + pollRoute, [5]int{401, 200, 200, 200, 200}},
+		{"GET /api/v1/deletions", "GET /api/v1/deletions", [5]int{401, 403, 403, 200, 403}},
+		{"GET /api/v1/audit", "GET /api/v1/audit", [5]int{401, 403, 403, 200, 403}},
+		{"GET /openapi.json", "GET /openapi.json", [5]int{200, 200, 200, 200, 200}},
+		{"GET /healthz", "GET /healthz", [5]int{200, 200, 200, 200, 200}},
+		{"GET /readyz", "GET /readyz", [5]int{200, 200, 200, 200, 200}},
+		{"GET /metrics", "GET /metrics", [5]int{200, 200, 200, 200, 200}},
+		{"GET /", "GET /", [5]int{200, 200, 200, 200, 200}},
+		{"POST /login", "POST /login", [5]int{303, 303, 303, 303, 303}},
+		{"POST /logout", "POST /logout", [5]int{303, 303, 303, 303, 303}},
+		{"GET /clips/:id", "GET /clips/" + whole, [5]int{401, 200, 404, 200, 404}},
+		{"GET /clips/:id", "GET /clips/" + hidden, [5]int{401, 404, 404, 404, 404}},
+		{"POST /clips/:id/look", "POST /clips/" + whole + "/look", [5]int{401, 303, 404, 303, 404}},
+		{"POST /clips/:id/look", "POST /clips/" + tombstone + "/look", [5]int{401, 410, 404, 410, 404}},
+		{"GET /assets/:file", "GET /assets/style.css", [5]int{200, 200, 200, 200, 200}},
+		{"GET /assets/:file", "GET /assets/layout.html", [5]int{404, 404, 404, 404, 404}},
+		{"", "GET /api/v1/nothing", [5]int{404, 404, 404, 404, 404}},
+		{"", "DELETE /api/v1/clips/" + whole, [5]int{405, 405, 405, 405, 405}},
+	}
+	w := newWorld(t)
+	roles := [5]policy.Role{"", policy.Investigator, policy.DashboardViewer, policy.Auditor, policy.Operator}
+	covered := map[string]bool{}
+	for _, tt := range tests {
+		covered[tt.route] = true
+		for i, role := range roles {
+			w.tries = 0
+			method, path, _ := strings.Cut(tt.request, " ")
+			b := w.as(role)
+			res := b.do(method, path, "")
+			if res.status != tt.want[i] {
+				t.Errorf("%q %s: %d %s; want %d", role, tt.request, res.status, res.body, tt.want[i])
+				continue
+			}
+			if res.status >= 400 && method != http.MethodHead {
+				res.problem(t)
+			}
+			for _, leak := range []string{"secret-key", "10.0.0.", "goroutine"} {
+				if strings.Contains(string(res.body), leak) {
+					t.Errorf("%q %s leaks %q", role, tt.request, leak)
+				}
+			}
+			if cc := res.header.Get("Cache-Control"); cc != "no-store" && !strings.HasPrefix(tt.route, "GET /assets") && tt.route != "GET /openapi.json" {
+				t.Errorf("%s: Cache-Control %q", tt.request, cc)
+			}
+		}
+	}
+	for _, r := range w.server.engine.Routes() {
+		if !covered[r.Method+" "+r.Path] {
+			t.Errorf("route %s %s is not in the matrix", r.Method, r.Path)
+		}
+	}
+	if w.opened != 0 {
+		t.Errorf("%d clips were left open", w.opened)
+	}
+}
+
+func TestUndecidedRoutesAreRefused(t *testing.T) {
+	t.Parallel()
+	table := map[string]access{"GET /decided": {auth: anyone}, "GET /gone": {auth: anyone}}
+	err := undecided(gin.RoutesInfo{{Method: "GET", Path: "/decided"}, {Method: "GET", Path: "/forgotten"}}, table)
+	if err == nil || !strings.Contains(err.Error(), "/forgotten") || !strings.Contains(err.Error(), "/gone") {
+		t.Fatalf("undecided: %v", err)
+	}
+	for _, drop := range []string{"GET /forgotten", "GET /gone"} {
+		delete(table, drop)
+	}
+	if err := undecided(gin.RoutesInfo{{Method: "GET", Path: "/decided"}}, table); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A clip that may not be known must look exactly like one that does not exist, and be logged alike.
+func TestHiddenIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.as(policy.Investigator)
+	for _, suffix := range []string{"", "/media", "/media?purpose=crime-investigation&case=K1"} {
+		before := w.logged(policy.Denied)
+		a, c, m := b.get("/api/v1/clips/"+hidden+suffix), b.get("/api/v1/clips/"+missing+suffix), b.get("/api/v1/clips/x"+suffix)
+		for _, other := range []answer{c, m} {
+			if string(a.body) != string(other.body) || a.status != other.status {
+				t.Errorf("hidden%s: %s\nmissing: %s", suffix, a.body, other.body)
+			}
+		}
+		a.header.Del("Date")
+		c.header.Del("Date")
+		if !slices.Equal(keys(a.header), keys(c.header)) {
+			t.Errorf("headers differ: %v %v", a.header, c.header)
+		}
+		if n := w.logged(policy.Denied) - before; n != 3 {
+			t.Errorf("%d denials logged; want 3", n)
+		}
+	}
+}
+
+func keys(h http.Header) []string {
+	var k []string
+	for name, v := range h {
+		k = append(k, name+"="+strings.Join(v, ","))
+	}
+	slices.Sort(k)
+	return k
+}
+
+// What cannot be logged, decided or looked up is not shown.
+func TestFailsClosed(t *testing.T) {
+	t.Parallel()
+	const look = "/api/v1/clips/" + whole + "/media?purpose=crime-investigation&case=K1"
+	tests := []struct {
+		name string
+		role policy.Role
+		path string
+		fail func(*world)
+		kind string
+	}{
+		{"look without log", policy.Investigator, look, func(w *world) { w.logDown = true }, "log-unavailable"},
+		{"denial without log", policy.Auditor, look, func(w *world) { w.logDown = true }, "log-unavailable"},
+		{"hidden without log", policy.Operator, look, func(w *world) { w.logDown = true }, "log-unavailable"},
+		{"audit without log", policy.Auditor, "/api/v1/audit", func(w *world) { w.logDown = true }, "log-unavailable"},
+		{"look without rules", policy.Investigator, look, func(w *world) { w.gateDown = true }, "unavailable"},
+		{"audit without rules", policy.Auditor, "/api/v1/audit", func(w *world) { w.gateDown = true }, "unavailable"},
+		{"clip without catalogue", policy.Investigator, "/api/v1/clips/" + whole, func(w *world) { w.dbDown = true }, "unavailable"},
+		{"deletions without catalogue", policy.Auditor, "/api/v1/deletions", func(w *world) { w.dbDown = true }, "unavailable"},
+		{"anything without sessions", policy.Operator, "/api/v1/me", func(w *world) { w.cfg.Sessions.(*memorySessions).down = true }, "unavailable"},
+		{"not ready", "", "/readyz", func(w *world) { w.ready = &NotReady{Part: "store", Err: errDown} }, "not-serving"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			b := w.as(tt.role)
+			tt.fail(w)
+			res := b.get(tt.path)
+			p := res.problem(t)
+			if res.status != 503 || p.Type != problemType+tt.kind || res.header.Get("Retry-After") == "" {
+				t.Errorf("%d %s, Retry-After %q; want 503 %s with Retry-After", res.status, res.body, res.header.Get("Retry-After"), tt.kind)
+			}
+			if strings.Contains(string(res.body), "10.0.0") {
+				t.Errorf("the body tells an address: %s", res.body)
+			}
+			if len(w.served) != 0 {
+				t.Error("a response was noted")
+			}
+		})
+	}
+}
+
+func TestOpenAPI(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	res := w.as("").get("/openapi.json")
+	var doc struct {
+		OpenAPI    string                    `json:"openapi"`
+		Paths      map[string]map[string]any `json:"paths"`
+		Components struct {
+			Schemas map[string]any `json:"schemas"`
+		} `json:"components"`
+	}
+	if err := json.Unmarshal(res.body, &doc); err != nil {
+		t.Fatal(err)
+	}
+	if doc.OpenAPI != "3.1.0" || doc.Components.Schemas["Problem"] == nil || strings.Contains(string(res.body), "ErrorModel") {
+		t.Errorf("openapi %s, schemas %v", doc.OpenAPI, doc.Components.Schemas)
+	}
+	for _, r := range w.server.engine.Routes() {
+		path := strings.ReplaceAll(r.Path, ":id", "{id}")
+		if strings.HasPrefix(path, "/api/") && doc.Paths[path][strings.ToLower(r.Method)] == nil {
+			t.Errorf("%s %s is not described", r.Method, path)
+		}
+	}
+}
+
+func TestMetricsOnlyForThisMachineOrOperators(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, tt := range []struct {
+		role policy.Role
+		want int
+	}{{"", 401}, {policy.Auditor, 403}, {policy.Operator, 200}} {
+		if res := w.as(tt.role).get("/metrics", "X-Forwarded-For", "192.0.2.1"); res.status != tt.want {
+			t.Errorf("%q through a proxy: %d; want %d", tt.role, res.status, tt.want)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+)
+
+// registerAPI registers what /openapi.json describes. Who may call it stands in accessTable.
+func (s *Server) registerAPI(h huma.API) {
+	add(s, h, op("POST", "/api/v1/login", "login", "Log in", 422, 429, 503).open().says(
+		"Sets the session cookie (HttpOnly, SameSite=Strict, 15 minutes idle, 8 hours at most)."), s.login)
+	add(s, h, op("POST", "/api/v1/logout", "logout", "Log out", 503), s.logout)
+	add(s, h, op("GET", "/api/v1/me", "me", "Who am I"), s.me)
+	add(s, h, op("GET", "/api/v1/cameras", "cameras", "Cameras that you may know of", 503), s.cameras)
+	add(s, h, op("GET", "/api/v1/clips", "clips", "Find clips of a camera", 404, 422, 503).says(
+		"Oldest first. A camera that you may not search does not exist: 404."), s.clips)
+	add(s, h, op("GET", "/api/v1/clips/{id}", "clip", "One clip", 404, 503), s.clip)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		addRaw(h, op(method, "/api/v1/clips/{id}/media", "media-"+method, "The footage of a clip",
+			403, 404, 409, 410, 416, 422, 500, 503).says(
+			"Fragmented MP4, one byte range at most. State purpose and case as headers, so that they stand in no address; "+
+				"the query parameters are for tools that cannot. Every look is logged before its first byte. "+
+				"409: still being recorded. 410: deleted, past its deadline, or nothing was kept. 500 with type …:damaged: "+
+				"the stored bytes are not what was recorded. An answer that breaks off was cut off: it is not the clip's end."),
+			&mediaInput{}, s.media)
+	}
+	add(s, h, op("GET", "/api/v1/occupancy", "occupancy", "Counts over time", 404, 422, 503).says(
+		"Numbers are null unless quality is ok: unknown is never zero. A dashboard viewer gets no number below the "+
+			"smallest cell, zero included: suppressed is true and below says the limit."), s.occupancy)
+	add(s, h, op("GET", pollRoute, "latest-occupancy", "Counts now", 503).says(
+		"One sample per camera and zone. stale: older than two minutes."), s.latest)
+	add(s, h, op("GET", "/api/v1/deletions", "deletions", "Proofs of deletion", 403, 404, 422, 503), s.deletions)
+	add(s, h, op("GET", "/api/v1/audit", "audit", "The audit log, newest first", 403, 422, 503).says(
+		"Reading the log is itself logged, before anything is shown."), s.audit)
+	add(s, h, op("GET", "/healthz", "healthz", "Is the process alive").open(), s.healthz)
+	add(s, h, op("GET", "/readyz", "readyz", "Can it serve", 503).open(), s.readyz)
+}
+
+// registerPlain registers what a description would not help: the page, its files, and metrics.
+func (s *Server) registerPlain() {
+	s.engine.GET("/openapi.json", func(c *gin.Context) {
+		c.Header("Cache-Control", "no-cache")
+		c.Data(http.StatusOK, "application/openapi+json", s.openapi)
+	})
+	s.engine.GET("/metrics", s.metrics)
+	s.engine.GET("/", s.showSquare)
+	s.engine.POST("/login", s.submitLogin)
+	s.engine.POST("/logout", s.submitLogout)
+	s.engine.GET("/clips/:id", s.showClip)
+	s.engine.POST("/clips/:id/look", s.submitLook)
+	s.engine.GET("/assets/:file", s.asset)
+}
+
+// operation is a huma operation under construction.
+type operation struct{ huma.Operation }
+
+func op(method, path, id, summary string, errs ...int) operation {
+	return operation{huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summary,
+		Errors: append([]int{401}, errs...), MaxBodyBytes: maxBodyBytes,
+		Security: []map[string][]string{{"session": {}}},
+	}}
+}
+
+func (o operation) says(text string) operation { o.Description = text; return o }
+
+// open says that no session is needed.
+func (o operation) open() operation { o.Security = []map[string][]string{}; return o }
+
+// add registers a handler whose errors become problems.
+func add[I, O any](s *Server, h huma.API, o operation, f func(context.Context, *I) (*O, error)) {
+	huma.Register(h, o.Operation, func(ctx context.Context, in *I) (*O, error) {
+		out, err := f(ctx, in)
+		if err != nil {
+			p := problemFor(err)
+			s.logProblem(ctx, p)
+			return nil, p
+		}
+		return out, nil
+	})
+}
+
+// addRaw registers a handler that writes its own response, after huma has checked the parameters.
+func addRaw[I any](h huma.API, o operation, _ *I, f func(*gin.Context)) {
+	o.Responses = map[string]*huma.Response{
+		"200": {Description: "the whole clip", Content: map[string]*huma.MediaType{footageMedia: {}}},
+		"206": {Description: "the range asked for", Content: map[string]*huma.MediaType{footageMedia: {}}},
+	}
+	huma.Register(h, o.Operation, func(context.Context, *I) (*huma.StreamResponse, error) {
+		return &huma.StreamResponse{Body: func(ctx huma.Context) { f(humagin.Unwrap(ctx)) }}, nil
+	})
+}
+
+// describeAll fixes the description in place and encodes it once. huma documents its own error type,
+// which no client ever sees here: every error is described as the Problem that it is.
+func describeAll(h huma.API) ([]byte, error) {
+	doc := h.OpenAPI()
+	schema := doc.Components.Schemas.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	for _, item := range doc.Paths {
+		for _, o := range []*huma.Operation{item.Get, item.Head, item.Post} {
+			if o == nil {
+				continue
+			}
+			for _, r := range o.Responses {
+				if m, ok := r.Content[problemMedia]; ok {
+					m.Schema = schema
+				}
+			}
+		}
+	}
+	delete(doc.Components.Schemas.Map(), "ErrorModel")
+	delete(doc.Components.Schemas.Map(), "ErrorDetail")
+	b, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("api: describing the interface: %w", err)
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "", "  "); err != nil {
+		return nil, fmt.Errorf("api: describing the interface: %w", err)
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"klarsyn/policy"
+)
+
+// auth says who gets past the door of a route.
+type auth string
+
+const (
+	anyone   auth = "anyone"               // no session is looked at
+	visitor  auth = "visitor"              // a session is looked at, none is needed
+	loggedIn auth = "logged in"            // 401 without a session
+	machine  auth = "loopback or operator" // a scraper on this machine, or a logged-in operator
+)
+
+// access is what was decided about one route. Action is what the gate is asked: for perCamera by the
+// handler with the camera of the loaded row (404 if not allowed), else here, before the handler (403).
+type access struct {
+	auth      auth
+	action    policy.Action
+	perCamera bool
+	polled    bool // asked by a page that refreshes itself: see touch
+}
+
+const pollRoute = "/api/v1/occupancy/latest"
+
+// accessTable decides about every route there is; New refuses a route that is not in it.
+func accessTable() map[string]access {
+	return map[string]access{
+		"POST /api/v1/login":           {auth: visitor},
+		"POST /api/v1/logout":          {auth: loggedIn},
+		"GET /api/v1/me":               {auth: loggedIn},
+		"GET /api/v1/cameras":          {auth: loggedIn, action: policy.ReadCameraList, perCamera: true},
+		"GET /api/v1/clips":            {auth: loggedIn, action: policy.SearchClips, perCamera: true},
+		"GET /api/v1/clips/:id":        {auth: loggedIn, action: policy.SearchClips, perCamera: true},
+		"GET /api/v1/clips/:id/media":  {auth: loggedIn, action: policy.ViewOriginal, perCamera: true},
+		"HEAD /api/v1/clips/:id/media": {auth: loggedIn, action: policy.ViewOriginal, perCamera: true},
+		"GET /api/v1/occupancy":        {auth: loggedIn, action: policy.ReadOccupancy, perCamera: true},
+		"GET " + pollRoute:             {auth: loggedIn, action: policy.ReadOccupancy, perCamera: true, polled: true},
+		"GET /api/v1/deletions":        {auth: loggedIn, action: policy.ReadDeletions},
+		"GET /api/v1/audit":            {auth: loggedIn, action: policy.ReadLog},
+
+		"GET /openapi.json": {auth: anyone},
+		"GET /healthz":      {auth: anyone},
+		"GET /readyz":       {auth: anyone},
+		"GET /metrics":      {auth: machine},
+
+		"GET /":                {auth: visitor},
+		"POST /login":          {auth: visitor},
+		"POST /logout":         {auth: visitor},
+		"GET /clips/:id":       {auth: loggedIn, action: policy.SearchClips, perCamera: true},
+		"POST /clips/:id/look": {auth: loggedIn, action: policy.ViewOriginal, perCamera: true},
+		"GET /assets/:file":    {auth: anyone},
+	}
+}
+
+// undecided says which routes have no entry in the table, and which entries have no route.
+func undecided(routes gin.RoutesInfo, table map[string]access) error {
+	var errs []error
+	left := maps.Clone(table)
+	for _, r := range routes {
+		key := r.Method + " " + r.Path
+		if _, ok := table[key]; !ok {
+			errs = append(errs, fmt.Errorf("api: route %s has no entry in the access table: decide who may", key))
+		}
+		delete(left, key)
+	}
+	for _, key := range slices.Sorted(maps.Keys(left)) {
+		errs = append(errs, fmt.Errorf("api: the access table decides about %s, which is no route: remove it", key))
+	}
+	return errors.Join(errs...)
+}
+
+// admit is the door: it establishes who asks and turns away who may not ask this route at all.
+func (s *Server) admit(c *gin.Context) {
+	if c.FullPath() == "" {
+		return // no such route: the handlers after this one say so
+	}
+	rule, ok := s.access[c.Request.Method+" "+c.FullPath()]
+	if !ok {
+		s.fail(c, fmt.Errorf("route %s %s is not in the access table", c.Request.Method, c.FullPath()))
+		return
+	}
+	if rule.auth == anyone || (rule.auth == machine && fromThisMachine(c.Request)) {
+		return
+	}
+	r, err := s.withSession(c.Request)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.Request = r
+	who, known := subjectOf(r.Context())
+	switch {
+	case rule.auth == visitor:
+	case !known && forPerson(c):
+		c.Redirect(http.StatusSeeOther, "/") // where the login form is
+		c.Abort()
+		return
+	case !known:
+		s.fail(c, errNotLoggedIn)
+		return
+	case rule.auth == machine && who.Role != policy.Operator:
+		s.fail(c, errForbidden)
+		return
+	}
+	if known {
+		if err := s.touch(r.Context(), rule.polled); err != nil {
+			s.fail(c, err)
+			return
+		}
+	}
+	if rule.action != "" && !rule.perCamera {
+		if err := s.allowed(r.Context(), who, rule.action); err != nil {
+			s.fail(c, err)
+		}
+	}
+}
+
+// forPerson reports whether a page was asked for by a browser, and not the interface or by a program.
+func forPerson(c *gin.Context) bool {
+	return !strings.HasPrefix(c.FullPath(), "/api/") && strings.Contains(c.GetHeader("Accept"), "text/html")
+}
+
+// may asks the rules.
+func (s *Server) may(who policy.Subject, a policy.Action, camera string) (policy.Verdict, error) {
+	v, err := s.cfg.Gate.May(who, a, camera)
+	return v, unavailable("rules", err)
+}
+
+// allowed asks the rules about something that belongs to no camera; a no is logged and gives errForbidden.
+func (s *Server) allowed(ctx context.Context, who policy.Subject, a policy.Action) error {
+	verdict, err := s.may(who, a, "")
+	if err != nil || verdict.Allowed {
+		return err
+	}
+	return s.refuse(ctx, a, "", verdict, errForbidden)
+}
+
+// fromThisMachine reports whether the client is on the loopback, and not a proxy there that speaks for
+// somebody else.
+func fromThisMachine(r *http.Request) bool {
+	for _, h := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
+		if r.Header.Get(h) != "" {
+			return false
+		}
+	}
+	ip := net.ParseIP(remoteOf(r))
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,198 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+
+	"klarsyn/camera"
+	"klarsyn/policy"
+	"klarsyn/retention"
+)
+
+// words is everything that the page says in one language. A test checks that no language lacks a word.
+type words struct {
+	Lang, OtherLang, OtherName                     string
+	Product, Tagline, SkipToContent                string
+	LogIn, LogOut, User, Password, LoggedInAs      string
+	WrongCredentials, TooManyTries, LogUnavailable string
+	Counts, CountsHelp, Camera, Zone, People, Moving, Counted, State, Recorder,
+	Unknown, Learning, FewerThan, Plain, StaleSince, NoContact, NoZones string
+	Recording, NotPermitted, CameraDown, OurFault, NotTold, Since                             string
+	Clips, ClipsHelp, NoClips, From, To, Show, Length, Deadline, Size, Look, In, Passed, More string
+	BadTime, AllCameras                                                                       string
+	Pending, Committed, Partial, Lost, Deleting, Deleted                                      string
+	Clip, Permit, Codec, Frames, CameraTime, ClockFlagged, Back, LookHelp, Purpose, CaseNumber, Choose, OpenFootage,
+	MissingPurpose, MissingCase, Denied, Gone, NotReady, NoFootage, Damaged, TryLater,
+	Player, PlayerHelp, LoggedLook, NoFootageForRole string
+	CrimeInvestigation, CrimePrevention, PublicOrder, AccidentInquiry, MissingPerson string
+	Deletions, DeletionsHelp, NoDeletions, Unreadable, DeletedAt, Lag, Left          string
+	Audit, AuditHelp, Number, Time, Event, Actor, Role, Object, Decision             string
+	Investigator, DashboardViewer, Auditor, Operator                                 string
+	TimesAre, Error, ToStart, NotFound                                               string
+	Day, Hour, Minute, Second                                                        string
+}
+
+func swedish() words {
+	return words{
+		Lang: "sv", OtherLang: "en", OtherName: "English",
+		Product: "Klarsyn", Tagline: "Torget, under bevakningsbeslut", SkipToContent: "Till innehållet",
+		LogIn: "Logga in", LogOut: "Logga ut", User: "Användarnamn", Password: "Lösenord", LoggedInAs: "Inloggad som",
+		WrongCredentials: "Användarnamn och lösenord hör inte ihop. Försök igen.",
+		TooManyTries:     "För många försök. Vänta en stund och försök igen.",
+		LogUnavailable:   "Inloggningen kunde inte loggas, och därför släpps ingen in. Försök igen senare.",
+		Counts:           "Antal personer just nu", CountsHelp: "Antalet är en uppskattning; ± anger felet i ungefär nio fall av tio.",
+		Camera: "Kamera", Zone: "Zon", People: "Personer", Moving: "Varav rör sig", Counted: "Räknat", State: "Läge", Recorder: "Inspelning",
+		Unknown: "okänt", Learning: "okänt (lär in bakgrunden)", FewerThan: "färre än", Plain: "ungefär", StaleSince: "Inaktuell sedan",
+		NoContact: "Ingen kontakt med servern. Antalen är inte aktuella.", NoZones: "Inga zoner är inlagda.",
+		Recording: "spelar in", NotPermitted: "inget beslut gäller", CameraDown: "kameran nere", OurFault: "vårt fel", NotTold: "okänt", Since: "sedan",
+		Clips: "Inspelningar", ClipsHelp: "Utan urval visas de senaste tio minuterna.", NoClips: "Inget inspelat under den här tiden. Välj en annan tid.",
+		From: "Från", To: "Till", Show: "Visa", Length: "Längd", Deadline: "Gallras", Size: "Storlek", Look: "Öppna", In: "om", Passed: "tiden är ute",
+		More:    "Fler finns: välj en kortare tid.",
+		BadTime: "Tiden går inte att läsa, eller slutet ligger före början. Ändra och försök igen.", AllCameras: "Alla kameror",
+		Pending: "spelas in", Committed: "inspelat", Partial: "avbrutet", Lost: "förlorat", Deleting: "gallras", Deleted: "gallrat",
+		Clip: "Inspelning", Permit: "Bevakningsbeslut", Codec: "Kodning", Frames: "bilder", CameraTime: "Kamerans egen tid",
+		ClockFlagged: "Kamerans klocka avvek mer än 10 s", Back: "Till torget",
+		LookHelp: "Ange ändamål och diarienummer. Varje visning loggas innan första bilden visas.",
+		Purpose:  "Ändamål", CaseNumber: "Diarienummer", Choose: "Välj ändamål", OpenFootage: "Visa inspelningen",
+		MissingPurpose: "Välj ett ändamål som beslutet tillåter.", MissingCase: "Ange ett diarienummer, högst 64 tecken.",
+		Denied: "Reglerna tillåter inte den här visningen.", Gone: "Inspelningen är gallrad och kan inte visas.",
+		NotReady: "Inspelningen pågår. Försök igen om en stund.", NoFootage: "Inget av inspelningen kunde sparas.",
+		Damaged: "Inspelningen är skadad. Anmäl dess nummer till driften.", TryLater: "Loggen, nycklarna eller lagret kan inte nås. Ingenting visas. Försök igen senare.",
+		Player: "Inspelning", PlayerHelp: "Video utan ljud.", LoggedLook: "Visningen loggas för", NoFootageForRole: "Din roll får inte se bilder.",
+		CrimeInvestigation: "Utreda brott", CrimePrevention: "Förebygga brott", PublicOrder: "Allmän ordning",
+		AccidentInquiry: "Utreda olycka", MissingPerson: "Försvunnen person",
+		Deletions: "Gallring", DeletionsHelp: "Det som gallrats de senaste 24 timmarna, det nyaste först.", NoDeletions: "Inget har gallrats de senaste 24 timmarna.",
+		Unreadable: "Oläsbar efter", DeletedAt: "Borttagen", Lag: "Borta efter", Left: "Kvar",
+		Audit: "Åtkomstlogg", AuditHelp: "De nyaste posterna. Att läsa loggen loggas också.", Number: "Nr", Time: "Tid", Event: "Händelse", Actor: "Vem",
+		Role: "Roll", Object: "Vad", Decision: "Beslut",
+		Investigator: "utredare", DashboardViewer: "antal", Auditor: "granskare", Operator: "drift",
+		TimesAre: "Alla tider: Europe/Stockholm.", Error: "Fel", ToStart: "Till startsidan", NotFound: "Det finns inget här som du får se.",
+		Day: "d", Hour: "h", Minute: "min", Second: "s",
+	}
+}
+
+func english() words {
+	return words{
+		Lang: "en", OtherLang: "sv", OtherName: "Svenska",
+		Product: "Klarsyn", Tagline: "The square, under a permit", SkipToContent: "Skip to content",
+		LogIn: "Log in", LogOut: "Log out", User: "User name", Password: "Password", LoggedInAs: "Logged in as",
+		WrongCredentials: "User name and password do not belong together. Try again.",
+		TooManyTries:     "Too many tries. Wait a while and try again.",
+		LogUnavailable:   "The login could not be logged, so nobody is let in. Try again later.",
+		Counts:           "People right now", CountsHelp: "The number is an estimate; ± gives its error in about nine cases of ten.",
+		Camera: "Camera", Zone: "Zone", People: "People", Moving: "Of whom move", Counted: "Counted", State: "State", Recorder: "Recording",
+		Unknown: "unknown", Learning: "unknown (learning the background)", FewerThan: "fewer than", Plain: "about", StaleSince: "Out of date since",
+		NoContact: "No contact with the server. The numbers are not current.", NoZones: "No zones are configured.",
+		Recording: "recording", NotPermitted: "no permit holds", CameraDown: "camera down", OurFault: "our fault", NotTold: "unknown", Since: "since",
+		Clips: "Recordings", ClipsHelp: "Without a choice the last ten minutes are shown.", NoClips: "Nothing was recorded in this time. Choose another.",
+		From: "From", To: "To", Show: "Show", Length: "Length", Deadline: "Deadline", Size: "Size", Look: "Open", In: "in", Passed: "time is up",
+		More:    "There are more: choose a shorter time.",
+		BadTime: "The time cannot be read, or its end lies before its beginning. Change it and try again.", AllCameras: "All cameras",
+		Pending: "being recorded", Committed: "recorded", Partial: "cut off", Lost: "lost", Deleting: "being deleted", Deleted: "deleted",
+		Clip: "Recording", Permit: "Permit", Codec: "Coding", Frames: "frames", CameraTime: "The camera's own time",
+		ClockFlagged: "The camera's clock was off by more than 10 s", Back: "To the square",
+		LookHelp: "State purpose and case number. Every viewing is logged before its first picture is shown.",
+		Purpose:  "Purpose", CaseNumber: "Case number", Choose: "Choose a purpose", OpenFootage: "Show the recording",
+		MissingPurpose: "Choose a purpose that the permit allows.", MissingCase: "State a case number, at most 64 characters.",
+		Denied: "The rules do not allow this viewing.", Gone: "The recording was deleted and cannot be shown.",
+		NotReady: "It is still being recorded. Try again in a while.", NoFootage: "Nothing of the recording could be kept.",
+		Damaged: "The recording is damaged. Tell the operator its number.", TryLater: "The log, the keys or the store cannot be reached. Nothing is shown. Try again later.",
+		Player: "Recording", PlayerHelp: "Video without sound.", LoggedLook: "The viewing is logged for", NoFootageForRole: "Your role may not see pictures.",
+		CrimeInvestigation: "Investigate a crime", CrimePrevention: "Prevent crime", PublicOrder: "Public order",
+		AccidentInquiry: "Inquire into an accident", MissingPerson: "Missing person",
+		Deletions: "Deletions", DeletionsHelp: "What was deleted in the last 24 hours, newest first.", NoDeletions: "Nothing was deleted in the last 24 hours.",
+		Unreadable: "Unreadable after", DeletedAt: "Removed", Lag: "Gone after", Left: "Left",
+		Audit: "Access log", AuditHelp: "The newest entries. Reading the log is logged too.", Number: "No.", Time: "Time", Event: "Event", Actor: "Who",
+		Role: "Role", Object: "What", Decision: "Decision",
+		Investigator: "investigator", DashboardViewer: "counts", Auditor: "auditor", Operator: "operator",
+		TimesAre: "All times: Europe/Stockholm.", Error: "Error", ToStart: "To the start page", NotFound: "There is nothing here that you may see.",
+		Day: "d", Hour: "h", Minute: "min", Second: "s",
+	}
+}
+
+func wordsFor(lang string) words {
+	if lang == "sv" {
+		return swedish()
+	}
+	return english()
+}
+
+// preferred picks Swedish or English by an Accept-Language header; English if it names neither.
+func preferred(header string) string {
+	best, bestQ := "en", 0.0
+	for item := range strings.SplitSeq(header, ",") {
+		tag, params, _ := strings.Cut(strings.TrimSpace(item), ";")
+		q := 1.0
+		if v, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
+			var err error
+			if q, err = strconv.ParseFloat(v, 64); err != nil || q < 0 || q > 1 {
+				continue
+			}
+		}
+		lang, _, _ := strings.Cut(strings.ToLower(tag), "-")
+		if (lang == "sv" || lang == "en") && q > bestQ {
+			best, bestQ = lang, q
+		}
+	}
+	return best
+}
+
+func (w words) state(s retention.State) string {
+	switch s {
+	case retention.Pending:
+		return w.Pending
+	case retention.Committed:
+		return w.Committed
+	case retention.Partial:
+		return w.Partial
+	case retention.Lost:
+		return w.Lost
+	case retention.Deleting:
+		return w.Deleting
+	case retention.Deleted:
+		return w.Deleted
+	}
+	return string(s)
+}
+
+func (w words) role(r policy.Role) string {
+	switch r {
+	case policy.Investigator:
+		return w.Investigator
+	case policy.DashboardViewer:
+		return w.DashboardViewer
+	case policy.Auditor:
+		return w.Auditor
+	case policy.Operator:
+		return w.Operator
+	}
+	return string(r)
+}
+
+func (w words) purpose(p string) string {
+	switch p {
+	case policy.CrimeInvestigation:
+		return w.CrimeInvestigation
+	case policy.CrimePrevention:
+		return w.CrimePrevention
+	case policy.PublicOrder:
+		return w.PublicOrder
+	case policy.AccidentInquiry:
+		return w.AccidentInquiry
+	case policy.MissingPerson:
+		return w.MissingPerson
+	}
+	return p
+}
+
+func (w words) cause(c camera.Cause) string {
+	switch c {
+	case camera.NotPermitted:
+		return w.NotPermitted
+	case camera.CameraDown:
+		return w.CameraDown
+	case camera.OurFault:
+		return w.OurFault
+	}
+	return w.NotTold
+}
