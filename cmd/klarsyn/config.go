@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"klarsyn/camera"
+	"klarsyn/policy"
+)
+
+// config is the file square.yaml: its fields are the manual. A key that is not here stops start-up.
+type config struct {
+	// Node names this recorder; it must stay the same over restarts. Default: "square".
+	Node string `yaml:"node,omitempty"`
+	// Clip is how long a clip is before it closes at the next keyframe. Default: 30s.
+	Clip string `yaml:"clip,omitempty"`
+	// MinFree is how many MiB recording leaves free on the spool's disk, so that deletion can still
+	// write. Default: 64.
+	MinFree int64 `yaml:"min_free_mib,omitempty"`
+	// Cameras are the fixed cameras of the square.
+	Cameras []cameraConfig `yaml:"cameras"`
+	// Permits are the decisions under which they record; without a valid one nothing is recorded.
+	Permits []permitConfig `yaml:"permits"`
+}
+
+// cameraConfig is one camera.
+type cameraConfig struct {
+	// ID is a slug such as k1.
+	ID string `yaml:"id"`
+	// Name is for people.
+	Name string `yaml:"name,omitempty"`
+	// URL is rtsp://HOST:PORT/PATH, without credentials.
+	URL string `yaml:"url"`
+	// Username is the camera's login.
+	Username string `yaml:"username,omitempty"`
+	// PasswordFile holds the camera's password on its first line; a relative path is relative to this file.
+	PasswordFile string `yaml:"password_file,omitempty"`
+	// Zones are the polygons in which people are counted.
+	Zones []camera.Zone `yaml:"zones,omitempty"`
+	// Perspective gives a person's height in the picture by the row of the feet.
+	Perspective camera.Perspective `yaml:"perspective,omitempty"`
+}
+
+// permitConfig is one version of a permit.
+type permitConfig struct {
+	ID      string `yaml:"id"`
+	Version int    `yaml:"version"`
+	// Basis is assessment, temporary or legacy.
+	Basis   string   `yaml:"basis"`
+	Cameras []string `yaml:"cameras"`
+	// ValidFrom and ValidTo are RFC 3339 times; without valid_to the permit is open-ended.
+	ValidFrom time.Time  `yaml:"valid_from"`
+	ValidTo   *time.Time `yaml:"valid_to,omitempty"`
+	// Retention is an ISO 8601 duration: PT72H, P3D and P2M differ.
+	Retention string `yaml:"retention"`
+	// Purposes is the closed list of purposes for which footage may be looked at.
+	Purposes []string `yaml:"purposes"`
+	// MinCell is the smallest count that dashboards may show. Default: 5.
+	MinCell int `yaml:"min_cell,omitempty"`
+}
+
+// square is a configuration that was checked.
+type square struct {
+	node    string
+	clip    time.Duration
+	minFree uint64
+	cameras []camera.Camera
+	permits *policy.Permits
+}
+
+// usageError is an error of the person who called the command: exit code 2.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// loadSquare reads and checks a configuration. What is wrong is named with file, line and column.
+func loadSquare(path string) (*square, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("configuration: %w; run klarsyn init, or name the file with --config", err)}
+	}
+	c := config{Node: "square", Clip: "30s", MinFree: 64}
+	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, usageError{fmt.Errorf("configuration %s:\n%s", path, yaml.FormatError(err, false, true))}
+	}
+	s, err := c.check(filepath.Dir(path))
+	if err != nil {
+		return nil, usageError{fmt.Errorf("configuration %s: %w", path, err)}
+	}
+	return s, nil
+}
+
+func (c config) check(folder string) (*square, error) {
+	if _, err := camera.ParseID(c.Node); err != nil {
+		return nil, fmt.Errorf("node: %w", err)
+	}
+	clip, err := time.ParseDuration(c.Clip)
+	if err != nil || clip < time.Second || clip > 10*time.Minute {
+		return nil, fmt.Errorf("clip is %q: want 1s to 10m", c.Clip)
+	}
+	if c.MinFree < 1 {
+		return nil, fmt.Errorf("min_free_mib is %d: want at least 1, so that deletion can still write to a full disk", c.MinFree)
+	}
+	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20}
+	known := map[string]bool{}
+	for _, cc := range c.Cameras {
+		if known[cc.ID] {
+			return nil, fmt.Errorf("camera %s stands twice: give each its own id", cc.ID)
+		}
+		known[cc.ID] = true
+		cam, err := cc.camera(folder)
+		if err != nil {
+			return nil, err
+		}
+		s.cameras = append(s.cameras, cam)
+	}
+	var permits []policy.Permit
+	for _, pc := range c.Permits {
+		p, err := pc.permit()
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range p.Cameras {
+			if !known[id] {
+				return nil, fmt.Errorf("permit %s names camera %s, which is not among the cameras", p.ID, id)
+			}
+		}
+		// A clip must be able to end before it expires.
+		if now := time.Now(); p.Until(now).Sub(now) < 2*clip {
+			return nil, fmt.Errorf("permit %s keeps footage for %s, less than two clips of %s: shorten clip", p.ID, pc.Retention, c.Clip)
+		}
+		permits = append(permits, p)
+	}
+	s.permits, err = policy.NewPermits(permits)
+	return s, err
+}
+
+func (cc cameraConfig) camera(folder string) (camera.Camera, error) {
+	cam := camera.Camera{
+		ID: camera.ID(cc.ID), Name: cc.Name, URL: cc.URL, Username: cc.Username,
+		Profile: camera.Profile{Zones: cc.Zones, Perspective: cc.Perspective},
+	}
+	if cam.Name == "" {
+		cam.Name = cc.ID
+	}
+	if cc.PasswordFile != "" {
+		path := cc.PasswordFile
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(folder, path)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return cam, fmt.Errorf("camera %s: password_file: %w", cc.ID, err)
+		}
+		line, _, _ := strings.Cut(string(b), "\n")
+		cam.Password = camera.Secret(strings.TrimRight(line, "\r"))
+	}
+	return cam, cam.Validate()
+}
+
+func (pc permitConfig) permit() (policy.Permit, error) {
+	retention, err := policy.ParsePeriod(pc.Retention)
+	if err != nil {
+		return policy.Permit{}, fmt.Errorf("permit %s: retention: %w", pc.ID, err)
+	}
+	p := policy.Permit{
+		ID: pc.ID, Version: pc.Version, Basis: policy.Basis(pc.Basis), Cameras: pc.Cameras,
+		ValidFrom: pc.ValidFrom.UTC(), Retention: retention, Purposes: pc.Purposes, MinCell: pc.MinCell,
+	}
+	if pc.ValidTo != nil {
+		p.ValidTo = pc.ValidTo.UTC()
+	}
+	if p.MinCell == 0 {
+		p.MinCell = 5
+	}
+	return p, p.Validate()
+}
+
+// minCell is the smallest count that may be shown of a camera now: the strictest permit decides.
+func (s *square) minCell(id camera.ID, now time.Time) int {
+	if p, ok := s.permits.At(string(id), now); ok {
+		return p.MinCell
+	}
+	// Outside every permit the largest cell that any of the camera's permits demands.
+	largest := 0
+	for _, p := range s.permits.All() {
+		if slices.Contains(p.Cameras, string(id)) {
+			largest = max(largest, p.MinCell)
+		}
+	}
+	return largest
+}

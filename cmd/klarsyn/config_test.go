@@ -1,0 +1,135 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// good is a configuration that starts.
+const good = `node: prov
+clip: 5s
+cameras:
+  - id: k1
+    url: rtsp://192.0.2.1/stream
+    username: klarsyn
+    password_file: k1.password
+    zones: [{id: z, name: Z, polygon: [{x: 0, y: 0}, {x: 1, y: 0}, {x: 1, y: 1}]}]
+    perspective: {slope: 0.3, offset: 0.1}
+permits:
+  - id: plattan
+    version: 2
+    basis: assessment
+    cameras: [k1]
+    valid_from: 2026-01-01T00:00:00+01:00
+    valid_to: 2027-01-01T00:00:00+01:00
+    retention: PT72H
+    purposes: [crime-investigation]
+`
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "k1.password"), []byte("s3cret\nsecond line\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "square.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestConfig(t *testing.T) {
+	s, err := loadSquare(writeConfig(t, good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.node != "prov" || s.clip != 5*time.Second || s.minFree != 64<<20 || len(s.cameras) != 1 {
+		t.Errorf("read as %+v", s)
+	}
+	if cam := s.cameras[0]; string(cam.Password) != "s3cret" || cam.Name != "k1" || cam.Profile.Zones[0].ID != "z" {
+		t.Errorf("camera read as %+v", cam)
+	}
+	from := time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC)
+	if _, ok := s.permits.At("k1", from.Add(-time.Second)); ok {
+		t.Error("the permit is valid before it begins")
+	}
+	p, ok := s.permits.At("k1", from)
+	if !ok || p.Until(from) != from.Add(72*time.Hour) || p.MinCell != 5 {
+		t.Errorf("permit read as %+v, %v", p, ok)
+	}
+}
+
+// What init leaves behind starts, and shows a person every field.
+func TestExampleIsValid(t *testing.T) {
+	if _, err := loadSquare(writeConfig(t, string(exampleConfig))); err != nil {
+		t.Fatal(err)
+	}
+	var filled []string
+	for line := range strings.SplitSeq(string(exampleConfig), "\n") {
+		if line == "cameras: []" || line == "permits: []" {
+			line = strings.TrimSuffix(line, " []")
+		}
+		filled = append(filled, strings.TrimPrefix(line, "#"))
+	}
+	// Lines of prose are comments in the example; those of YAML become a configuration without the "#".
+	var yaml []string
+	for _, line := range filled {
+		if !strings.HasPrefix(line, " ") || strings.HasPrefix(line, "  ") {
+			yaml = append(yaml, line)
+		}
+	}
+	s, err := loadSquare(writeConfig(t, strings.Join(yaml, "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.cameras) != 1 || len(s.permits.All()) != 1 {
+		t.Errorf("the filled-in example has %d cameras and %d permits", len(s.cameras), len(s.permits.All()))
+	}
+}
+
+func TestConfigErrorsNameTheThing(t *testing.T) {
+	for what, c := range map[string]struct{ from, to, want string }{
+		"misspelt key":               {"clip: 5s", "clips: 5s", "[2:1]"},
+		"misspelt key of a camera":   {"    username:", "    user_name:", "user_name"},
+		"misspelt key of a permit":   {"    retention:", "    retenshun:", "[17:5]"},
+		"wrong type":                 {"version: 2", "version: two", "[12:"},
+		"bad duration":               {"clip: 5s", "clip: 5 seconds", "want 1s to 10m"},
+		"clip too short":             {"clip: 5s", "clip: 10ms", "want 1s to 10m"},
+		"bad retention":              {"PT72H", "72 hours", "retention"},
+		"retention under two clips":  {"PT72H", "PT9S", "two clips"},
+		"credentials in the URL":     {"rtsp://192", "rtsp://a:s3cret@192", "username and password"},
+		"not RTSP":                   {"rtsp://192.0.2.1/stream", "http://192.0.2.1/", "rtsp or rtsps"},
+		"camera twice":               {"cameras:\n", "cameras:\n  - {id: k1, url: 'rtsp://192.0.2.2/'}\n", "twice"},
+		"permit of unknown camera":   {"cameras: [k1]", "cameras: [k9]", "k9"},
+		"password file missing":      {"k1.password", "k2.password", "k2.password"},
+		"zone with two corners":      {", {x: 1, y: 1}]", "]", "corners"},
+		"zone outside the picture":   {"{x: 1, y: 1}", "{x: 1, y: 1.5}", "outside"},
+		"basis unknown":              {"assessment", "because", "basis"},
+		"validity ends before start": {"2027-01-01", "2025-01-01", "valid_to"},
+		"bad node":                   {"node: prov", "node: Prov 1", "node"},
+		"nothing free":               {"clip: 5s", "min_free_mib: 0", "min_free_mib"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			if !strings.Contains(good, c.from) {
+				t.Fatalf("the good configuration lacks %q", c.from)
+			}
+			path := writeConfig(t, strings.Replace(good, c.from, c.to, 1))
+			_, err := loadSquare(path)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			var usage usageError
+			if !errors.As(err, &usage) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("says: %v; want %q and the file's name", err, c.want)
+			}
+			if strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("shows a password: %v", err)
+			}
+		})
+	}
+}

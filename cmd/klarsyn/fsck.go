@@ -1,0 +1,174 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"klarsyn/policy/audit"
+	"klarsyn/retention/catalogue"
+	"klarsyn/retention/fsck"
+	"klarsyn/retention/object/dir"
+	"klarsyn/retention/vault"
+)
+
+// errViolations is a failed check: exit code 1.
+var errViolations = errors.New("invariants are violated")
+
+func fsckCommand(std stdio) *cobra.Command {
+	var data string
+	var asJSON bool
+	var stray, grace time.Duration
+	cmd := &cobra.Command{
+		Use:   "fsck",
+		Short: "Check that rows, objects, keys and the log agree",
+		Long: `fsck reads a data directory and checks the promises that it must keep: that every object has a
+row and every committed clip its bytes, that nothing outlives its deadline, that every look was logged
+before its first byte, that the log is whole, that no plaintext lies anywhere, and that every second of
+a camera is accounted for. It changes nothing. It may run beside the processes it checks.
+
+Exit code: 0 all invariants hold, 1 a violation was found, 2 wrong use.`,
+		Example: "  klarsyn fsck --data /var/lib/klarsyn\n  klarsyn fsck --data /var/lib/klarsyn --json",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			results, err := checkAll(cmd.Context(), layout{data}, fsckOptions{stray: stray, grace: grace})
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(std.out)
+				enc.SetIndent("", "  ")
+				if err := enc.Encode(results); err != nil {
+					return err
+				}
+			} else {
+				printResults(std.out, results)
+			}
+			if violations(results) > 0 {
+				return errViolations
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", "", "data directory to check (required)")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
+	cmd.Flags().DurationVar(&stray, "stray", 90*time.Minute, "how old an object without a clip may be before it is a violation (retain removes it after an hour, looking every ten minutes)")
+	cmd.Flags().DurationVar(&grace, "grace", time.Minute, "how long after its deadline a clip may still be on its way out")
+	require(cmd, "data")
+	return cmd
+}
+
+type fsckOptions struct{ stray, grace time.Duration }
+
+// checkAll checks every invariant that this version keeps. It opens the databases by itself, so that it
+// sees what lies there and not what a process remembers.
+func checkAll(ctx context.Context, l layout, o fsckOptions) ([]fsck.Result, error) {
+	if _, err := os.Stat(l.catalogue()); err != nil {
+		return nil, usageError{fmt.Errorf("%s is no data directory of Klarsyn: %w", l.root, err)}
+	}
+	db, err := catalogue.OpenSQLite(ctx, l.catalogue())
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	store, err := dir.Open(l.objects())
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	results, err := fsck.Run(ctx, fsck.Check{
+		Books: catalogue.Checked{Catalogue: &catalogue.Catalogue{DB: db}}, Store: store, Now: now,
+		Grace: o.grace, Stray: o.stray,
+		Spool: func() ([]string, error) { return vault.Spooled(l.spool()) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	viewings, err := audit.VerifyViewings(ctx, db, catalogue.SQLite)
+	if err != nil {
+		return nil, err
+	}
+	results = append(results, fromReport("I6", "every footage response belongs to one viewing, logged before its first byte", viewings))
+
+	public, err := audit.LoadVerifier(l.audit())
+	if err != nil {
+		return nil, err
+	}
+	led, err := audit.Led(ctx, db, now)
+	if err != nil {
+		return nil, err
+	}
+	log, err := audit.Verify(ctx, audit.Verification{DB: db, Dialect: catalogue.SQLite, Verifier: public, Now: now, Stopped: !led})
+	if err != nil {
+		return nil, err
+	}
+	results = append(results, fromReport("I8", "the audit log is gapless, its roots match, its checkpoints extend one another", log))
+
+	plain, err := fsck.NoPlaintext(ctx, plaintextFolders(l)...)
+	if err != nil {
+		return nil, err
+	}
+	results = append(results, plain)
+	slices.SortFunc(results, func(a, b fsck.Result) int {
+		return cmp.Or(cmp.Compare(len(a.ID), len(b.ID)), cmp.Compare(a.ID, b.ID))
+	})
+	return results, nil
+}
+
+// plaintextFolders is everything under the data directory that the caller may read: an ingest user's
+// fsck cannot look into the key folder, and says nothing about it.
+func plaintextFolders(l layout) []string {
+	entries, err := os.ReadDir(l.root)
+	if err != nil {
+		return []string{l.root}
+	}
+	var folders []string
+	for _, e := range entries {
+		path := filepath.Join(l.root, e.Name())
+		if _, err := os.ReadDir(path); errors.Is(err, fs.ErrPermission) {
+			continue
+		}
+		folders = append(folders, path)
+	}
+	return folders
+}
+
+func fromReport(id, what string, r audit.Report) fsck.Result {
+	res := fsck.Result{ID: id, What: what, Checked: r.Checked, Violations: []string{}}
+	for _, v := range r.Violations {
+		res.Violations = append(res.Violations, v.Place+": "+v.What)
+	}
+	return res
+}
+
+func violations(results []fsck.Result) int {
+	n := 0
+	for _, r := range results {
+		n += len(r.Violations)
+	}
+	return n
+}
+
+func printResults(w io.Writer, results []fsck.Result) {
+	for _, r := range results {
+		verdict := "holds"
+		if len(r.Violations) > 0 {
+			verdict = fmt.Sprintf("VIOLATED %d times", len(r.Violations))
+		}
+		fmt.Fprintf(w, "%-4s %-8s %6d checked  %s\n", r.ID, verdict, r.Checked, r.What)
+		for _, v := range r.Violations {
+			fmt.Fprintf(w, "       %s\n", strings.ReplaceAll(v, "\n", " "))
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"klarsyn/camera"
+	"klarsyn/camera/occupancy"
+	"klarsyn/camera/rtsp"
+	"klarsyn/camera/segment"
+	"klarsyn/camera/vision"
+	"klarsyn/policy"
+	"klarsyn/retention/vault"
+)
+
+// settleTime is how long a stopping recorder may take to store what it closed.
+const settleTime = 20 * time.Second
+
+// ingest records and counts the cameras of a square. It holds no key that opens a clip.
+type ingest struct {
+	site    *site
+	intake  *vault.Intake
+	cameras []*channel
+	samples *sampler
+}
+
+// channel is one camera on its way: connection, recorder, counter.
+type channel struct {
+	camera  camera.Camera
+	client  *rtsp.Client
+	worker  *camera.Worker
+	counter *vision.Counter
+}
+
+// openIngest takes the spool and accounts for what a crash left there. Nothing is recorded before run.
+func openIngest(ctx context.Context, s *site, visionPath string, onSamples func([]camera.Sample)) (_ *ingest, err error) {
+	if len(s.square.cameras) == 0 {
+		return nil, usageError{fmt.Errorf("there is no camera to record: describe cameras and permits in %s", s.layout.config())}
+	}
+	books := s.catalogue("service:ingest")
+	intake, err := vault.OpenIntake(ctx, vault.IntakeConfig{
+		Reservations: books, Timeline: books, Outcomes: books,
+		Store: s.store, Permit: s.square.permits.At,
+		Spool: s.layout.spool(), MinFree: s.square.minFree, Node: s.square.node, Now: s.clock.Reading, Log: s.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	in := &ingest{site: s, intake: intake, samples: newSampler(&occupancy.Store{DB: s.db}, s.logger, onSamples)}
+	for _, cam := range s.square.cameras {
+		ch, err := in.channel(cam, visionPath)
+		if err != nil {
+			return nil, errors.Join(err, intake.Close())
+		}
+		in.cameras = append(in.cameras, ch)
+	}
+	return in, nil
+}
+
+func (in *ingest) channel(cam camera.Camera, visionPath string) (*channel, error) {
+	s := in.site
+	client, err := rtsp.New(cam, rtsp.Config{Now: s.clock.Logging, Log: s.logger})
+	if err != nil {
+		return nil, err
+	}
+	counter, err := vision.New(vision.Config{Path: visionPath, Camera: cam.ID, Profile: cam.Profile, Log: s.logger}, in.samples.take)
+	if err != nil {
+		return nil, err
+	}
+	worker := camera.NewWorker(camera.WorkerConfig{
+		Camera: cam.ID, Source: client, Counter: counter,
+		Recorder:   segment.NewRecorder(segment.Config{Camera: cam.ID, Vault: in.intake, Clip: s.square.clip}),
+		Permission: permission{s.square.permits}, Now: s.clock.Logging, Log: s.logger,
+	})
+	return &channel{cam, client, worker, counter}, nil
+}
+
+// run records until ctx ends, then stores what it closed.
+func (in *ingest) run(ctx context.Context) error {
+	mover, stopMover := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopMover()
+	moved := make(chan error, 1)
+	go func() { moved <- in.intake.Run(mover) }()
+	sampled := make(chan struct{})
+	go func() {
+		defer close(sampled)
+		in.samples.run(mover)
+	}()
+
+	g, gctx := errgroup.WithContext(ctx)
+	for _, ch := range in.cameras {
+		g.Go(func() error { return ch.worker.Run(gctx) })
+		g.Go(func() error { return ch.counter.Run(gctx) })
+	}
+	err := g.Wait()
+	stopMover()
+	err = errors.Join(err, <-moved)
+	<-sampled
+
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	if moveErr := in.intake.Move(last); moveErr != nil {
+		// The spool keeps it: the next start stores it.
+		in.site.logger.Error("some clips stay in the spool until the next start", "err", moveErr)
+	}
+	return errors.Join(err, in.intake.Close())
+}
+
+// permission answers a worker from the permits.
+type permission struct{ permits *policy.Permits }
+
+func (p permission) Permitted(id camera.ID, at time.Time) (bool, time.Time) {
+	_, ok := p.permits.At(string(id), at)
+	until, known := p.permits.Next(string(id), at)
+	if !known {
+		until = time.Time{}
+	}
+	return ok, until
+}
+
+// sampler moves samples into the catalogue. Its queue is bounded: a slow database costs samples, which
+// are counted, never pictures.
+type sampler struct {
+	store   *occupancy.Store
+	log     *slog.Logger
+	also    func([]camera.Sample)
+	queue   chan []camera.Sample
+	dropped atomic.Int64
+	kept    atomic.Int64
+	unknown atomic.Int64
+}
+
+func newSampler(store *occupancy.Store, log *slog.Logger, also func([]camera.Sample)) *sampler {
+	return &sampler{store: store, log: log, also: also, queue: make(chan []camera.Sample, 256)}
+}
+
+// take never waits.
+func (s *sampler) take(_ context.Context, samples []camera.Sample) {
+	select {
+	case s.queue <- samples:
+	default:
+		s.dropped.Add(int64(len(samples)))
+	}
+}
+
+// run keeps samples until ctx ends and the queue is empty.
+func (s *sampler) run(ctx context.Context) {
+	for {
+		select {
+		case samples := <-s.queue:
+			s.keep(context.WithoutCancel(ctx), samples)
+		case <-ctx.Done():
+			for {
+				select {
+				case samples := <-s.queue:
+					s.keep(context.WithoutCancel(ctx), samples)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *sampler) keep(ctx context.Context, samples []camera.Sample) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := s.store.Add(ctx, samples); err != nil {
+		s.dropped.Add(int64(len(samples)))
+		s.log.Error("samples were not kept", "err", err)
+		return
+	}
+	for _, m := range samples {
+		if m.Quality == camera.QualityUnknown {
+			s.unknown.Add(1)
+		}
+	}
+	s.kept.Add(int64(len(samples)))
+	if s.also != nil {
+		s.also(samples)
+	}
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// scrapeTime bounds the questions that a scrape puts to the database.
+const scrapeTime = 5 * time.Second
+
+// newRegistry begins a process's metrics with those of the Go runtime.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+func metricsHandler(r *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, Registry: r})
+}
+
+// meter registers numbers that are read when somebody asks.
+type meter struct{ registry *prometheus.Registry }
+
+func (m meter) counter(name, help string, labels prometheus.Labels, read func() int64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels},
+		func() float64 { return float64(read()) }))
+}
+
+// question registers a gauge that asks the database. A question that fails is no number: the metric is
+// left out of that scrape rather than told as zero.
+func (m meter) question(name, help string, ask func(context.Context) (float64, error)) {
+	m.registry.MustRegister(&question{prometheus.NewDesc(name, help, nil, nil), ask})
+}
+
+type question struct {
+	desc *prometheus.Desc
+	ask  func(context.Context) (float64, error)
+}
+
+func (q *question) Describe(ch chan<- *prometheus.Desc) { ch <- q.desc }
+
+func (q *question) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+	defer cancel()
+	v, err := q.ask(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(q.desc, err)
+		return
+	}
+	ch <- prometheus.MustNewConstMetric(q.desc, prometheus.GaugeValue, v)
+}
+
+// meter adds what an ingest counts.
+func (in *ingest) meter(m meter) {
+	for _, ch := range in.cameras {
+		l := prometheus.Labels{"camera": string(ch.camera.ID)}
+		m.counter("klarsyn_frames_total", "Access units received from a camera.", l, func() int64 { return ch.worker.Stats().Frames })
+		m.counter("klarsyn_frames_dropped_total", "Access units turned away because the recorder could not keep up.", l, func() int64 { return ch.worker.Stats().Dropped })
+		m.counter("klarsyn_sessions_ended_total", "Camera sessions that ended or could not begin.", l, func() int64 { return ch.worker.Stats().Downs })
+		m.counter("klarsyn_packets_lost_total", "Gaps in a camera's RTP sequence.", l, func() int64 { return int64(ch.client.Stats().PacketsLost) })
+		m.counter("klarsyn_decode_errors_total", "Packets or access units of a camera that made no sense.", l, func() int64 { return int64(ch.client.Stats().DecodeErrors) })
+		m.counter("klarsyn_vision_restarts_total", "Restarts of the counting child.", l, func() int64 { return int64(ch.counter.Stats().Restarts) })
+		m.counter("klarsyn_vision_dropped_total", "Keyframes that the counting child was too slow for.", l, func() int64 { return int64(ch.counter.Stats().Dropped) })
+	}
+	m.counter("klarsyn_clips_reserved_total", "Clips begun.", nil, func() int64 { return in.intake.Stats().Reserved })
+	m.counter("klarsyn_clips_committed_total", "Clips stored and verified.", nil, func() int64 { return in.intake.Stats().Committed })
+	m.counter("klarsyn_clips_lost_total", "Clips of which nothing could be kept.", nil, func() int64 { return in.intake.Stats().Lost })
+	m.counter("klarsyn_clip_bytes_total", "Sealed bytes stored.", nil, func() int64 { return in.intake.Stats().Bytes })
+	m.counter("klarsyn_gaps_total", "Interruptions of recording, whatever their cause.", nil, func() int64 { return in.intake.Stats().Gaps })
+	m.counter("klarsyn_samples_total", "Counts kept, one per zone and keyframe.", nil, in.samples.kept.Load)
+	m.counter("klarsyn_samples_unknown_total", "Of those: counts that are unknown.", nil, in.samples.unknown.Load)
+	m.counter("klarsyn_samples_dropped_total", "Counts that could not be kept.", nil, in.samples.dropped.Load)
+}
+
+// meter adds what a retain counts.
+func (re *retain) meter(m meter) {
+	m.counter("klarsyn_clips_deleted_total", "Clips deleted, with a listing that proves it.", nil, func() int64 { return re.sweeper.Stats().Deleted })
+	m.counter("klarsyn_retain_faults_total", "Parts of retain that do not work while deletion goes on: alert above 0.", nil, re.faults.count)
+	m.counter("klarsyn_deletion_failures_total", "Passes in which something could not be deleted; it is tried again.", nil, func() int64 { return re.sweeper.Stats().Failures })
+}
+
+// meter adds what every process can tell from the database.
+func (s *site) meter(m meter) {
+	m.question("klarsyn_oldest_overdue_seconds", "How long ago the oldest undeleted clip was due; 0 when none is overdue.", func(ctx context.Context) (float64, error) {
+		oldest, err := s.catalogue("service:metrics").OldestUndeleted(ctx)
+		if err != nil || oldest.IsZero() {
+			return 0, err
+		}
+		return max(0, s.clock.Reading().Sub(oldest).Seconds()), nil
+	})
+	m.question("klarsyn_audit_entries", "Numbered entries of the audit log.", func(ctx context.Context) (float64, error) {
+		n, err := s.log.Size(ctx)
+		return float64(n), err
+	})
+	m.question("klarsyn_clock_behind_seconds", "How far the system clock is behind the clock that deadlines go by.", func(context.Context) (float64, error) {
+		return s.clock.Behind().Seconds(), nil
+	})
+}
+
+// serveMetrics serves metrics of a process that has no other HTTP interface, until ctx ends.
+func serveMetrics(ctx context.Context, addr string, r *prometheus.Registry) error {
+	l, err := listen(ctx, addr)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metricsHandler(r))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
+	stop := context.AfterFunc(ctx, func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if srv.Shutdown(end) != nil {
+			srv.Close()
+		}
+	})
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+// listen binds an address and says plainly when it is taken.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("cannot listen on %s: %w; choose another address or port 0, or stop what uses it", addr, err)}
+	}
+	return l, nil
+}

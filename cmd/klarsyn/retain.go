@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"klarsyn/policy"
+	"klarsyn/retention"
+	"klarsyn/retention/catalogue"
+	"klarsyn/retention/keys"
+	"klarsyn/retention/object"
+	"klarsyn/retention/vault"
+)
+
+// retain deletes on time, mints and destroys day keys, and numbers the audit log. It can open nothing:
+// it has the public half of the master key only.
+type retain struct {
+	site    *site
+	keyDB   *sql.DB // nil if the key store cannot be opened
+	books   *catalogue.Catalogue
+	sweeper *retention.Sweeper
+	tender  *keys.Tender // nil if no keys can be minted
+	reaper  *object.Reaper
+	// faults are what is broken beside deletion, which goes on all the same.
+	faults faults
+}
+
+// faults collects what keeps a part of retain from working. Deletion is the last thing that may stop:
+// whatever else is broken is said aloud, counted, and ends the process with an error when it stops.
+type faults struct {
+	mu   sync.Mutex
+	list []error
+}
+
+func (f *faults) add(log *slog.Logger, part string, err error) {
+	if err == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list = append(f.list, fmt.Errorf("%s: %w", part, err))
+	log.Error("a part of retain does not work; deletion goes on", "part", part, "err", err)
+}
+
+func (f *faults) count() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return int64(len(f.list))
+}
+
+func (f *faults) err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return errors.Join(f.list...)
+}
+
+// everywhere removes a clip from the store and from the spool of the same data directory, where it may
+// lie while its recorder is down.
+type everywhere struct {
+	store object.Eraser
+	spool vault.Leftovers
+}
+
+func (e everywhere) Erase(ctx context.Context, key string) (int, error) {
+	spooled, err := e.spool.Erase(key)
+	if err != nil {
+		return spooled, err
+	}
+	stored, err := e.store.Erase(ctx, key)
+	return spooled + stored, err
+}
+
+func (e everywhere) Remains(ctx context.Context, key string) (int, error) {
+	spooled, err := e.spool.Remains(key)
+	if err != nil {
+		return spooled, err
+	}
+	stored, err := e.store.Remains(ctx, key)
+	return spooled + stored, err
+}
+
+// reaping says how soon stray objects go.
+type reaping struct{ age, every time.Duration }
+
+func openRetain(ctx context.Context, s *site, r reaping) (*retain, error) {
+	books := s.catalogue("service:retain")
+	re := &retain{site: s, books: books}
+	re.sweeper = retention.NewSweeper(retention.SweeperConfig{
+		Ledger: books, Clock: s.clock, Log: s.logger,
+		Eraser: everywhere{object.Eraser{Store: s.store}, vault.Leftovers{Folder: s.layout.spool()}},
+		Scrub:  func(ctx context.Context) error { return catalogue.Scrub(ctx, s.db, catalogue.SQLite) },
+	})
+	re.reaper = &object.Reaper{
+		Store: s.store, Owners: books, Prefix: "clips/", Age: r.age, Every: r.every, Now: time.Now, Log: s.logger,
+	}
+	// Permits are kept as they stand before anything is recorded under them.
+	for _, p := range s.square.permits.All() {
+		if err := books.Activate(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	re.faults.add(s.logger, "audit log", s.keyErr)
+	re.faults.add(s.logger, "day keys", re.openKeys(ctx))
+	return re, nil
+}
+
+// openKeys gets the minting of day keys going; keys are ready before the first camera asks.
+func (re *retain) openKeys(ctx context.Context) error {
+	s := re.site
+	public, err := keys.LoadPublic(s.layout.master())
+	if err != nil {
+		return err
+	}
+	if re.keyDB, err = openKeyStore(ctx, s.layout); err != nil {
+		return err
+	}
+	tender := &keys.Tender{
+		Store: &keys.Store{DB: re.keyDB, Sealer: public, Now: s.clock.Logging},
+		Board: re.books, Permits: re.permitsAt, Now: s.clock.Logging, Log: s.logger,
+		Scrub: func(ctx context.Context) error { return catalogue.Scrub(ctx, re.keyDB, catalogue.SQLite) },
+	}
+	re.tender = tender
+	return tender.Tend(ctx)
+}
+
+// close gives the key store back.
+func (re *retain) close() error {
+	if re.keyDB == nil {
+		return nil
+	}
+	return re.keyDB.Close()
+}
+
+// permitsAt names the permits under which something may be recorded around a time.
+func (re *retain) permitsAt(at time.Time) []string {
+	var ids []string
+	seen := map[string]bool{}
+	for _, p := range re.site.square.permits.All() {
+		if !seen[p.ID] && (p.ValidTo.IsZero() || at.Add(-24*time.Hour).Before(p.ValidTo)) && p.ValidFrom.Before(at.Add(24*time.Hour)) {
+			seen[p.ID] = true
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
+}
+
+// run works until ctx ends. Its parts do not depend on one another: deletion goes on without a log
+// that is numbered, and without keys that are minted.
+func (re *retain) run(ctx context.Context) error {
+	logger := re.site.logger
+	re.record(ctx, policy.ServiceStarted)
+	// The log is numbered to the last entry that deletion writes: it stops last.
+	numbering, stopNumbering := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopNumbering()
+	numbered := make(chan struct{})
+	go func() {
+		defer close(numbered)
+		if re.site.keyErr == nil {
+			re.faults.add(logger, "numbering the audit log", re.site.log.Run(numbering))
+		}
+	}()
+
+	var parts sync.WaitGroup
+	parts.Go(func() { re.faults.add(logger, "deletion", re.sweeper.Run(ctx)) })
+	parts.Go(func() { re.faults.add(logger, "stray objects", re.reaper.Run(ctx)) })
+	if re.tender != nil {
+		parts.Go(func() { re.faults.add(logger, "day keys", re.tender.Run(ctx)) })
+	}
+	parts.Wait()
+
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	re.record(last, policy.ServiceStopped)
+	stopNumbering()
+	<-numbered
+	if re.site.keyErr == nil {
+		re.faults.add(logger, "numbering the audit log", re.site.log.Sequence(last))
+	}
+	return errors.Join(re.faults.err(), re.close())
+}
+
+func (re *retain) record(ctx context.Context, e policy.Event) {
+	err := re.site.log.Record(ctx, policy.Entry{Event: e, Actor: "service:retain"})
+	re.faults.add(re.site.logger, "audit log", err)
+}
