@@ -13,8 +13,11 @@ import (
 	"klarsyn/deploy/testenv"
 )
 
-// gop is the time from one keyframe of a simulated camera to the next.
-const gop = 2 * time.Second
+// A simulated camera sends ten pictures a second; gop is the time from one keyframe to the next.
+const (
+	gop          = 2 * time.Second
+	framesPerGOP = 20
+)
 
 // cameras of a demo.
 var cameras = []string{"k1", "k2", "k3"}
@@ -74,7 +77,9 @@ func TestKillVision(t *testing.T) {
 		clips := settled(investigator.clips(id))
 		tiled(t, id, clips)
 		for _, c := range clips {
-			if want := math.Round(c.Seconds * 10); math.Abs(float64(c.Frames)-want) > 0 {
+			// Whole groups of pictures, as many as fit the clip's time. That time is the server's, which on a
+			// busy machine is found in the first seconds of a session: it may be off by a part of a group.
+			if groups := math.Round(c.Seconds / gop.Seconds()); float64(c.Frames) != groups*framesPerGOP {
 				t.Errorf("camera %s: clip %s has %d frames in %.2f s of 10 a second", id, c.ID, c.Frames, c.Seconds)
 			}
 		}
