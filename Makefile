@@ -8,7 +8,7 @@ ARGS    ?=
 LINT    := v2.15.0
 SOURCES := $(shell find cmd camera retention policy api -name '*.go' -o -name '*.cpp' -o -name '*.h' -o -name '*.html' -o -name '*.css' -o -name '*.js' -o -name '*.sql' -o -name '*.csv' -o -name '*.conf' -o -name '*.yaml')
 
-.PHONY: demo test build bench lint setup clean
+.PHONY: demo test build bench lint setup setup-tests clean
 
 demo: build
 	bin/klarsyn demo $(ARGS)
@@ -23,14 +23,14 @@ bin/klarsyn-vision: $(SOURCES) go.mod go.sum
 	@test -f $@ || echo "building $@ (OpenCV bindings: about a minute the first time)" >&2
 	CGO_ENABLED=1 $(GO) build -o $@ ./cmd/klarsyn-vision
 
-test: setup
+test: setup-tests
 	$(GO) vet ./...
 	CGO_ENABLED=0 $(GO) vet ./cmd/klarsyn/... ./retention/... ./policy/... ./api/... ./camera ./camera/vision/... ./camera/rtsp/...
 	$(GO) build -race ./... # first, so that tests with clocks do not run beside the compiler
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /deploy/e2e)
 	$(GO) test -race -timeout 20m ./deploy/e2e
 
-bench: setup
+bench: setup-tests
 	@GO="$(GO)" ARGS="$(ARGS)" deploy/bench.sh
 
 lint: setup .tools/bin/golangci-lint
@@ -42,6 +42,10 @@ lint: setup .tools/bin/golangci-lint
 
 setup:
 	@deploy/setup.sh
+
+# What tests run against: ffmpeg, PostgreSQL, MinIO, versitygw, other people's cameras.
+setup-tests:
+	@deploy/setup.sh --tests
 
 clean:
 	rm -rf bin .bench

@@ -39,7 +39,7 @@ func (d *demo) tour(ctx context.Context) error {
 		}
 		outcome := fmt.Sprintf("refused (%d)", resp.StatusCode)
 		if resp.StatusCode == http.StatusOK {
-			outcome = fmt.Sprintf("granted, %d bytes of video, logged before the first", n)
+			outcome = fmt.Sprintf("granted and logged before the first byte; %d bytes of video", n)
 		}
 		fmt.Fprintf(d.std.out, "look      %-17s clip %s: %s\n", role, clip, outcome)
 	}

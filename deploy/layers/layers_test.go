@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"retention":                   {"camera", "policy"},
 	"retention/object/dir":        {"retention/object"},
 	"retention/object/objecttest": {"retention/object"},
+	"retention/object/s3":         {"retention/object"},
 	"retention/vault":             {"camera", "policy", "retention", "retention/object"},
 	"retention/fsck":              {"camera", "policy", "retention", "retention/object", "retention/timeline"},
 

@@ -69,7 +69,11 @@ var (
 	ErrNotFound = errors.New("no such object")
 	ErrExists   = errors.New("an object with other content stands under this key, and keys are written once")
 	ErrMismatch = errors.New("the bytes do not match the announced size and hash")
-	ErrBadKey   = errors.New("not an object key: want parts of A-Z, a-z, 0-9, '.', '_' and '-', joined by '/', 180 bytes at most")
+	// ErrDenied may also stand for ErrNotFound: a server that keeps from a credential what there is.
+	ErrDenied = errors.New("the store does not let this credential do that")
+	// ErrUnfit is a verdict about a server, not a fault that passes.
+	ErrUnfit  = errors.New("the store cannot be trusted with footage")
+	ErrBadKey = errors.New("not an object key: want parts of A-Z, a-z, 0-9, '.', '_' and '-', joined by '/', 180 bytes at most")
 )
 
 var goodKey = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
