@@ -105,18 +105,3 @@ func (s *Server) findCamera(ctx context.Context, id string, a policy.Action) (Ca
 	}
 	return CameraInfo{}, s.refuse(ctx, a, object, policy.Verdict{}, errNoCamera)
 }
-
-// refuse logs a denial that the gate did not log itself, then returns answer; if it cannot be logged,
-// that is the answer.
-func (s *Server) refuse(ctx context.Context, a policy.Action, object string, v policy.Verdict, answer error) error {
-	who, _ := subjectOf(ctx)
-	err := s.cfg.Log.Record(ctx, policy.Entry{
-		Event: policy.Denied, Actor: who.Name, Role: who.Role, Session: who.Session, Remote: who.Remote,
-		Object: object, Decision: "deny", Rule: v.Rule, Revision: v.Revision,
-		Details: map[string]string{"action": string(a)},
-	})
-	if err != nil {
-		return logFailed(err)
-	}
-	return answer
-}

@@ -117,12 +117,12 @@ func (s *Server) clip(ctx context.Context, in *clipInput) (*clipOutput, error) {
 func (s *Server) findClip(ctx context.Context, id string) (retention.Clip, error) {
 	who, _ := subjectOf(ctx)
 	if !validClipID(id) {
-		return retention.Clip{}, s.refuse(ctx, policy.SearchClips, "clip:unknown", policy.Verdict{}, retention.ErrNotFound)
+		return retention.Clip{}, s.refuse(ctx, policy.SearchClips, clipObject(id), policy.Verdict{}, retention.ErrNotFound)
 	}
 	row, err := s.cfg.Clips.Clip(ctx, id)
 	switch {
 	case errors.Is(err, retention.ErrNotFound):
-		return retention.Clip{}, s.refuse(ctx, policy.SearchClips, "clip:"+id, policy.Verdict{}, retention.ErrNotFound)
+		return retention.Clip{}, s.refuse(ctx, policy.SearchClips, clipObject(id), policy.Verdict{}, retention.ErrNotFound)
 	case err != nil:
 		return retention.Clip{}, unavailable("catalogue", err)
 	}
@@ -131,9 +131,17 @@ func (s *Server) findClip(ctx context.Context, id string) (retention.Clip, error
 		return retention.Clip{}, err
 	}
 	if !verdict.Allowed {
-		return retention.Clip{}, s.refuse(ctx, policy.SearchClips, "clip:"+id, verdict, retention.ErrNotFound)
+		return retention.Clip{}, s.refuse(ctx, policy.SearchClips, clipObject(id), verdict, retention.ErrNotFound)
 	}
 	return row, nil
+}
+
+// clipObject names a clip for the log. What was typed may be anything, and the log keeps it for years.
+func clipObject(id string) string {
+	if !validClipID(id) {
+		return "clip:unknown"
+	}
+	return "clip:" + id
 }
 
 // viewable says why the clip's row alone rules out a look; nil if it does not. From its deadline on a

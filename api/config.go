@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -37,7 +38,12 @@ type Config struct {
 	Permit func(id string, version int) (policy.Permit, bool)
 
 	Sessions scs.Store // sees only hashes of session tokens
-	TLS      bool      // the listener speaks TLS: cookies are Secure and the host is pinned to HTTPS
+	TLS      bool      // clients speak TLS, to the listener or a proxy: cookies are Secure and the host is pinned to HTTPS
+	// Proxied says that a proxy stands before the listener: who connects from this machine may be anybody.
+	Proxied bool
+	// Proxies are the networks of proxies that say truly in X-Forwarded-For whom they speak for. Optional:
+	// without it the address of the connection is the client's.
+	Proxies []netip.Prefix
 
 	// Ready says why the process cannot serve, as a *NotReady where the part is known. Optional.
 	Ready func(context.Context) error
@@ -184,6 +190,11 @@ func (c *Config) check() error {
 	} {
 		if f.missing {
 			return fmt.Errorf("api: Config.%s is missing: set it", f.name)
+		}
+	}
+	for _, p := range c.Proxies {
+		if !p.IsValid() {
+			return fmt.Errorf("api: Config.Proxies: %q is no network: want for example 10.0.0.0/24", p)
 		}
 	}
 	c.Cameras = append([]CameraInfo(nil), c.Cameras...)

@@ -37,7 +37,7 @@ type statement struct{ purpose, caseNo string }
 
 // statementOf takes headers before query before what the session remembers. A request that states
 // anything itself is taken at its word alone.
-func (s *Server) statementOf(r *http.Request, clip string) statement {
+func (s *Server) statementOf(r *http.Request, clip string) (statement, error) {
 	q := r.URL.Query()
 	st := statement{purpose: r.Header.Get(purposeHeader), caseNo: r.Header.Get(caseHeader)}
 	if st.purpose == "" {
@@ -49,7 +49,7 @@ func (s *Server) statementOf(r *http.Request, clip string) statement {
 	if st == (statement{}) {
 		return s.remembered(r.Context(), clip)
 	}
-	return st
+	return st, nil
 }
 
 // media serves footage. The order of its steps is in the README; each step stands before what it guards.
@@ -68,7 +68,10 @@ func (s *Server) serveFootage(c *gin.Context) error {
 	if err := s.viewable(row); err != nil {
 		return err
 	}
-	st := s.statementOf(c.Request, row.ID)
+	st, err := s.statementOf(c.Request, row.ID)
+	if err != nil {
+		return err
+	}
 	for attempt := 0; ; attempt++ {
 		grant, err := s.look(ctx, row, st)
 		if err != nil {
@@ -91,6 +94,10 @@ func (s *Server) look(ctx context.Context, row retention.Clip, st statement) (po
 		return policy.Grant{}, unavailable("permits", fmt.Errorf("clip %s was recorded under permit %s version %d, which the catalogue does not hold: run klarsyn fsck",
 			row.ID, row.Permit, row.PermitVersion))
 	}
+	unused, err := s.mayDeny(ctx)
+	if err != nil {
+		return policy.Grant{}, err
+	}
 	grant, err := s.cfg.Gate.Look(ctx, who, policy.Request{
 		Action: policy.ViewOriginal, Camera: string(row.Camera), Clip: row.ID, Permit: permit,
 		Purpose: st.purpose, Case: st.caseNo,
@@ -98,6 +105,7 @@ func (s *Server) look(ctx context.Context, row retention.Clip, st statement) (po
 	if errors.Is(err, policy.ErrDenied) {
 		return policy.Grant{}, explainDenial(who, permit, st, err)
 	}
+	unused()
 	return grant, unavailable("gate", err)
 }
 
@@ -108,7 +116,7 @@ func explainDenial(who policy.Subject, permit policy.Permit, st statement, denie
 	if !errors.As(denied, &why) {
 		return denied
 	}
-	if why.Reason == policy.ReasonRole && why.Rule == rulesFailed {
+	if why.Reason == policy.ReasonRole && why.Rule == policy.RuleError {
 		return unavailable("rules", denied)
 	}
 	if who.Role != policy.Investigator {
@@ -130,9 +138,6 @@ func explainDenial(who policy.Subject, permit policy.Permit, st statement, denie
 	}
 	return p
 }
-
-// rulesFailed is the rule that the gate names when the rules could not be asked.
-const rulesFailed = "error"
 
 // stream opens the clip, has the gate note the response, and only then sends bytes.
 func (s *Server) stream(c *gin.Context, grant policy.Grant, row retention.Clip) (err error) {

@@ -227,16 +227,3 @@ func TestOpenAPI(t *testing.T) {
 		}
 	}
 }
-
-func TestMetricsOnlyForThisMachineOrOperators(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	for _, tt := range []struct {
-		role policy.Role
-		want int
-	}{{"", 401}, {policy.Auditor, 403}, {policy.Operator, 200}} {
-		if res := w.as(tt.role).get("/metrics", "X-Forwarded-For", "192.0.2.1"); res.status != tt.want {
-			t.Errorf("%q through a proxy: %d; want %d", tt.role, res.status, tt.want)
-		}
-	}
-}

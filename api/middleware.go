@@ -29,7 +29,7 @@ func (s *Server) recordAccess(c *gin.Context) {
 		attrs := []slog.Attr{
 			slog.String("method", c.Request.Method), slog.String("route", route),
 			slog.Int("status", c.Writer.Status()), slog.Int("bytes", max(0, c.Writer.Size())),
-			slog.Duration("took", time.Since(began)), slog.String("remote", remoteOf(c.Request)),
+			slog.Duration("took", time.Since(began)), slog.String("remote", s.remoteOf(c.Request)),
 		}
 		if who, ok := subjectOf(c.Request.Context()); ok {
 			attrs = append(attrs, slog.String("user", who.Name), slog.String("session", who.Session))

@@ -145,6 +145,8 @@ func (w words) problem(err error) string {
 	switch problemFor(err).Status {
 	case http.StatusForbidden:
 		return w.Denied
+	case http.StatusTooManyRequests:
+		return w.TooManyTries
 	case http.StatusServiceUnavailable:
 		return w.TryLater
 	}

@@ -45,7 +45,11 @@ func (s *Server) showClip(c *gin.Context) {
 	described := s.clipRow(row, f.W)
 	view := clipView{frame: f, Clip: &described}
 	view.Title = described.CameraName + " " + described.From
-	st := s.remembered(ctx, row.ID)
+	st, err := s.remembered(ctx, row.ID)
+	if err != nil {
+		s.failPage(c, err)
+		return
+	}
 	switch unviewable := s.viewable(row); {
 	case unviewable != nil:
 		view.WhyNot = f.W.problem(unviewable)
@@ -74,6 +78,8 @@ func (v *clipView) note(notes []string) {
 		v.Notice = v.W.Denied
 	case slices.Contains(notes, noteDamaged):
 		v.Notice = v.W.Damaged
+	case slices.Contains(notes, noteWait):
+		v.Notice = v.W.TooManyTries
 	case slices.Contains(notes, noteUnavailable):
 		v.Notice = v.W.TryLater
 	}

@@ -92,6 +92,8 @@ func notesOf(err error) []string {
 	switch {
 	case len(p.Missing) > 0:
 		return slices.Clone(p.Missing)
+	case errors.Is(err, errTooManyDenials):
+		return []string{noteWait}
 	case errors.Is(err, policy.ErrDenied):
 		return []string{noteDenied}
 	case errors.Is(err, retention.ErrDamaged):

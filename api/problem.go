@@ -125,6 +125,10 @@ func describe(err error) *Problem {
 		p := newProblem(429, "too-many-tries", "Too many tries", "Wait as long as Retry-After says, then try again.")
 		p.retryAfter = max(tries.After, time.Second)
 		return p
+	case errors.Is(err, errTooManyDenials):
+		p := newProblem(429, "too-many-denials", "Too many refusals", "So much was refused in this session that it must wait. Ask only for what your role may see.")
+		p.retryAfter = denialEvery
+		return p
 	case errors.Is(err, policy.ErrLogUnavailable):
 		return retryLater("log-unavailable", "The audit log cannot be written", "Nothing is shown that cannot be logged. Try again later.")
 	case errors.Is(err, policy.ErrViewingClosed):

@@ -20,25 +20,25 @@ func (s *Server) registerAPI(h huma.API) {
 	add(s, h, op("POST", "/api/v1/logout", "logout", "Log out", 503), s.logout)
 	add(s, h, op("GET", "/api/v1/me", "me", "Who am I"), s.me)
 	add(s, h, op("GET", "/api/v1/cameras", "cameras", "Cameras that you may know of", 503), s.cameras)
-	add(s, h, op("GET", "/api/v1/clips", "clips", "Find clips of a camera", 404, 422, 503).says(
+	add(s, h, op("GET", "/api/v1/clips", "clips", "Find clips of a camera", 404, 422, 429, 503).says(
 		"Oldest first. A camera that you may not search does not exist: 404."), s.clips)
-	add(s, h, op("GET", "/api/v1/clips/{id}", "clip", "One clip", 404, 503), s.clip)
+	add(s, h, op("GET", "/api/v1/clips/{id}", "clip", "One clip", 404, 429, 503), s.clip)
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		addRaw(h, op(method, "/api/v1/clips/{id}/media", "media-"+method, "The footage of a clip",
-			403, 404, 409, 410, 416, 422, 500, 503).says(
+			403, 404, 409, 410, 416, 422, 429, 500, 503).says(
 			"Fragmented MP4, one byte range at most. State purpose and case as headers, so that they stand in no address; "+
 				"the query parameters are for tools that cannot. Every look is logged before its first byte. "+
 				"409: still being recorded. 410: deleted, past its deadline, or nothing was kept. 500 with type …:damaged: "+
 				"the stored bytes are not what was recorded. An answer that breaks off was cut off: it is not the clip's end."),
 			&mediaInput{}, s.media)
 	}
-	add(s, h, op("GET", "/api/v1/occupancy", "occupancy", "Counts over time", 404, 422, 503).says(
+	add(s, h, op("GET", "/api/v1/occupancy", "occupancy", "Counts over time", 404, 422, 429, 503).says(
 		"Numbers are null unless quality is ok: unknown is never zero. A dashboard viewer gets no number below the "+
 			"smallest cell, zero included: suppressed is true and below says the limit."), s.occupancy)
 	add(s, h, op("GET", pollRoute, "latest-occupancy", "Counts now", 503).says(
 		"One sample per camera and zone. stale: older than two minutes."), s.latest)
-	add(s, h, op("GET", "/api/v1/deletions", "deletions", "Proofs of deletion", 403, 404, 422, 503), s.deletions)
-	add(s, h, op("GET", "/api/v1/audit", "audit", "The audit log, newest first", 403, 422, 503).says(
+	add(s, h, op("GET", "/api/v1/deletions", "deletions", "Proofs of deletion", 403, 404, 422, 429, 503), s.deletions)
+	add(s, h, op("GET", "/api/v1/audit", "audit", "The audit log, newest first", 403, 422, 429, 503).says(
 		"Reading the log is itself logged, before anything is shown."), s.audit)
 	add(s, h, op("GET", "/healthz", "healthz", "Is the process alive").open(), s.healthz)
 	add(s, h, op("GET", "/readyz", "readyz", "Can it serve", 503).open(), s.readyz)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -32,6 +31,7 @@ type access struct {
 	action    policy.Action
 	perCamera bool
 	polled    bool // asked by a page that refreshes itself: see touch
+	footage   bool // answers with pictures: only this site's own pages may embed it
 }
 
 const pollRoute = "/api/v1/occupancy/latest"
@@ -45,8 +45,8 @@ func accessTable() map[string]access {
 		"GET /api/v1/cameras":          {auth: loggedIn, action: policy.ReadCameraList, perCamera: true},
 		"GET /api/v1/clips":            {auth: loggedIn, action: policy.SearchClips, perCamera: true},
 		"GET /api/v1/clips/:id":        {auth: loggedIn, action: policy.SearchClips, perCamera: true},
-		"GET /api/v1/clips/:id/media":  {auth: loggedIn, action: policy.ViewOriginal, perCamera: true},
-		"HEAD /api/v1/clips/:id/media": {auth: loggedIn, action: policy.ViewOriginal, perCamera: true},
+		"GET /api/v1/clips/:id/media":  {auth: loggedIn, action: policy.ViewOriginal, perCamera: true, footage: true},
+		"HEAD /api/v1/clips/:id/media": {auth: loggedIn, action: policy.ViewOriginal, perCamera: true, footage: true},
 		"GET /api/v1/occupancy":        {auth: loggedIn, action: policy.ReadOccupancy, perCamera: true},
 		"GET " + pollRoute:             {auth: loggedIn, action: policy.ReadOccupancy, perCamera: true, polled: true},
 		"GET /api/v1/deletions":        {auth: loggedIn, action: policy.ReadDeletions},
@@ -93,40 +93,47 @@ func (s *Server) admit(c *gin.Context) {
 		s.fail(c, fmt.Errorf("route %s %s is not in the access table", c.Request.Method, c.FullPath()))
 		return
 	}
-	if rule.auth == anyone || (rule.auth == machine && fromThisMachine(c.Request)) {
+	if rule.auth == anyone || (rule.auth == machine && s.fromThisMachine(c.Request)) {
 		return
 	}
 	r, err := s.withSession(c.Request)
 	if err != nil {
-		s.fail(c, err)
+		s.failPage(c, err)
 		return
 	}
 	c.Request = r
-	who, known := subjectOf(r.Context())
-	switch {
-	case rule.auth == visitor:
-	case !known && forPerson(c):
+	if err := s.admitted(c, rule); errors.Is(err, errNotLoggedIn) && forPerson(c) {
 		c.Redirect(http.StatusSeeOther, "/") // where the login form is
 		c.Abort()
-		return
-	case !known:
-		s.fail(c, errNotLoggedIn)
-		return
-	case rule.auth == machine && who.Role != policy.Operator:
-		s.fail(c, errForbidden)
-		return
+	} else if err != nil {
+		s.failPage(c, err)
 	}
-	if known {
-		if err := s.touch(r.Context(), rule.polled); err != nil {
-			s.fail(c, err)
-			return
+}
+
+// admitted says why who asks may not ask this route; nil if nothing speaks against it.
+func (s *Server) admitted(c *gin.Context, rule access) error {
+	ctx := c.Request.Context()
+	who, known := subjectOf(ctx)
+	if !known {
+		if rule.auth == visitor {
+			return nil
 		}
+		return s.turnAway(c, reasonNotLoggedIn, errNotLoggedIn)
+	}
+	switch {
+	case rule.auth == machine && who.Role != policy.Operator:
+		return s.deny(ctx, policy.Entry{Object: routeOf(c), Reason: reasonRole}, errForbidden)
+	case rule.footage && embedded(c.Request):
+		e := policy.Entry{Object: clipObject(c.Param("id")), Reason: reasonCrossOrigin, Details: map[string]string{"action": string(rule.action)}}
+		return s.deny(ctx, e, errCrossOrigin)
+	}
+	if err := s.touch(ctx, rule.polled); err != nil {
+		return err
 	}
 	if rule.action != "" && !rule.perCamera {
-		if err := s.allowed(r.Context(), who, rule.action); err != nil {
-			s.fail(c, err)
-		}
+		return s.allowed(ctx, who, rule.action)
 	}
+	return nil
 }
 
 // forPerson reports whether a page was asked for by a browser, and not the interface or by a program.
@@ -147,16 +154,4 @@ func (s *Server) allowed(ctx context.Context, who policy.Subject, a policy.Actio
 		return err
 	}
 	return s.refuse(ctx, a, "", verdict, errForbidden)
-}
-
-// fromThisMachine reports whether the client is on the loopback, and not a proxy there that speaks for
-// somebody else.
-func fromThisMachine(r *http.Request) bool {
-	for _, h := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
-		if r.Header.Get(h) != "" {
-			return false
-		}
-	}
-	ip := net.ParseIP(remoteOf(r))
-	return ip != nil && ip.IsLoopback()
 }

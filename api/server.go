@@ -12,6 +12,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
+
+	"klarsyn/policy"
 )
 
 // Server answers people and programs. It keeps no state of its own beside the session store: any number
@@ -24,6 +26,12 @@ type Server struct {
 	access   map[string]access
 	openapi  []byte
 	page     *page
+
+	foreign   *http.CrossOriginProtection
+	denials   *policy.Coalescer
+	allowance *allowance
+	running   running
+	grace     time.Duration // of requests under way at the end
 }
 
 // Time limits of the HTTP server. A footage response extends its write limit as it progresses.
@@ -33,6 +41,7 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 90 * time.Second
 	shutdownGrace     = 5 * time.Second
+	cutGrace          = 6 * time.Second // longer than the gate takes to note how a response ended
 	maxHeaderBytes    = 16 << 10
 	maxBodyBytes      = 64 << 10
 )
@@ -43,7 +52,10 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, sessions: newSessions(cfg.Sessions, cfg.TLS), access: accessTable()}
+	s := &Server{
+		cfg: cfg, sessions: newSessions(cfg.Sessions, cfg.TLS), access: accessTable(), foreign: http.NewCrossOriginProtection(),
+		denials: policy.NewCoalescer(cfg.Log, cfg.Now), allowance: newAllowance(), grace: shutdownGrace,
+	}
 	var err error
 	if s.page, err = newPage(); err != nil {
 		return nil, err
@@ -57,7 +69,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.engine.SetTrustedProxies(nil); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s.engine.Use(s.recordAccess, s.recoverPanic, s.admit)
+	s.engine.Use(s.recordAccess, s.recoverPanic, s.refuseForeign, s.admit)
 	s.engine.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
 	s.engine.NoMethod(func(c *gin.Context) { s.fail(c, errMethod) })
 
@@ -71,11 +83,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 
-	guard := http.NewCrossOriginProtection()
-	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeProblem(w, problemFor(errCrossOrigin))
-	}))
-	s.handler = s.secureHeaders(limitBody(guard.Handler(s.engine)))
+	s.handler = s.secureHeaders(limitBody(s.engine))
 	return s, nil
 }
 
@@ -83,13 +91,27 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // Serve answers on l until ctx ends, then lets requests finish for a few seconds and cuts the rest. It
-// closes l. A listener that speaks TLS is the caller's, who then sets Config.TLS.
+// closes l, and returns when no handler is at work any more: what notes how their responses ended may
+// stop then, and not before. A listener that speaks TLS is the caller's, who then sets Config.TLS.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopCounting()
+	counted := make(chan error, 1)
+	go func() { counted <- s.denials.Run(counting, s.cfg.Logger) }()
+	err := s.answer(ctx, l)
+	stopCounting()
+	if countErr := <-counted; countErr != nil {
+		err = errors.Join(err, fmt.Errorf("api: denials were not logged: %w", countErr))
+	}
+	return err
+}
+
+func (s *Server) answer(ctx context.Context, l net.Listener) error {
 	// Requests outlive ctx by the grace; cut ends what is left, footage above all.
 	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	srv := &http.Server{
-		Handler:           s,
+		Handler:           s.running.counts(s),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -105,15 +127,18 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("api: serving on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(requests, shutdownGrace)
+	grace, cancel := context.WithTimeout(requests, s.grace)
 	defer cancel()
 	err := srv.Shutdown(grace)
 	if errors.Is(err, context.DeadlineExceeded) {
-		s.cfg.Logger.Warn("requests cut off at shutdown", "after", shutdownGrace)
+		s.cfg.Logger.Warn("requests cut off at shutdown", "after", s.grace)
 		cut()
 		err = srv.Close()
 	}
 	<-served //nolint:errcheck // it ends because it is told to
+	if n := s.running.wait(cutGrace); n > 0 {
+		s.cfg.Logger.Error("requests do not end; their viewings are closed by the next start", "requests", n)
+	}
 	if err != nil {
 		return fmt.Errorf("api: stopping: %w", err)
 	}

@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,10 +24,16 @@ import (
 	"klarsyn/retention"
 )
 
+// TestMain looks for goroutines that outlive the tests, once the connections that the tests keep are closed.
+// goleak.Cleanup would take the place of goleak's own exit, and with it of its verdict.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	}))
+	code := m.Run()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, "api:", err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func TestProblemTable(t *testing.T) {
@@ -52,6 +62,7 @@ func TestProblemTable(t *testing.T) {
 		{retention.ErrDamaged, 500, "damaged"},
 		{errors.New("secret"), 500, "internal"},
 		{retention.ErrUnavailable, 503, "store-unavailable"},
+		{errTooManyDenials, 429, "too-many-denials"},
 		{policy.ErrLogUnavailable, 503, "log-unavailable"},
 		{policy.ErrViewingClosed, 503, "viewing-closed"},
 		{&NotReady{Part: "store", Err: errDown}, 503, "not-serving"},
@@ -80,7 +91,8 @@ func TestNewRefusesHalfAConfig(t *testing.T) {
 	w := newWorld(t)
 	for name, spoil := range map[string]func(*Config){
 		"Gate": func(c *Config) { c.Gate = nil }, "Log": func(c *Config) { c.Log = nil }, "Sessions": func(c *Config) { c.Sessions = nil },
-		"twice": func(c *Config) { c.Cameras = append(c.Cameras, c.Cameras[0]) }, "slug": func(c *Config) { c.Cameras = []CameraInfo{{ID: "K 1"}} },
+		"Proxies": func(c *Config) { c.Proxies = make([]netip.Prefix, 1) },
+		"twice":   func(c *Config) { c.Cameras = append(c.Cameras, c.Cameras[0]) }, "slug": func(c *Config) { c.Cameras = []CameraInfo{{ID: "K 1"}} },
 	} {
 		cfg := w.cfg
 		spoil(&cfg)
@@ -179,6 +191,9 @@ func TestPollingIsNoPerson(t *testing.T) {
 		if moved := expiry(store).After(before); moved != stays {
 			t.Errorf("%s: polling moved the idle timeout: %v; want %v", role, moved, stays)
 		}
+		before = expiry(store)
+		now = now.Add(5 * time.Minute)
+		time.Sleep(5 * time.Millisecond)
 		b.get("/api/v1/me")
 		if !expiry(store).After(before) {
 			t.Errorf("%s: a person's request did not move the idle timeout", role)
@@ -251,10 +266,7 @@ func TestServeStopsGracefully(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	w.server.engine.GET("/slow", func(c *gin.Context) { close(entered); <-release; c.String(200, "done") })
 	w.server.access["GET /slow"] = access{auth: anyone}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenLocal(t)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	ended := make(chan error, 1)
@@ -279,13 +291,51 @@ func TestServeStopsGracefully(t *testing.T) {
 	}
 }
 
-func TestServeTellsWhyItCannot(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func listenLocal(t *testing.T) net.Listener {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+// A request that is cut off still notes how it ended: Serve waits for its handler.
+func TestServeWaitsForWhatItCuts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.server.grace = 20 * time.Millisecond
+	entered := make(chan struct{})
+	var noted atomic.Bool
+	w.server.engine.GET("/endless", func(c *gin.Context) {
+		close(entered)
+		<-c.Request.Context().Done()
+		time.Sleep(200 * time.Millisecond)
+		noted.Store(true)
+	})
+	w.server.access["GET /endless"] = access{auth: anyone}
+	l := listenLocal(t)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- w.server.Serve(ctx, l) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-entered
+	stop()
+	if err := <-ended; err != nil || !noted.Load() {
+		t.Errorf("Serve returned (%v) with a handler at work: %v", err, !noted.Load())
+	}
+}
+
+func TestServeTellsWhyItCannot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	l := listenLocal(t)
 	l.Close()
 	if err := w.server.Serve(context.Background(), l); err == nil || !strings.Contains(err.Error(), "serving on") {
 		t.Errorf("Serve on a closed listener: %v", err)

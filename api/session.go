@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -25,8 +23,6 @@ const (
 	keyHandle  = "handle"
 	keyBegan   = "began" // microseconds
 	keyTouched = "touched"
-	keyLook    = "look:" // + clip id: what was stated for it, see remember
-	maxLooks   = 16
 )
 
 // newSessions builds the manager field by field: scs.New would start a cleaner that nobody stops.
@@ -65,7 +61,7 @@ func (s *Server) withSession(r *http.Request) (*http.Request, error) {
 	if err != nil {
 		return nil, unavailable("sessions", err)
 	}
-	remote := remoteOf(r)
+	remote := s.remoteOf(r)
 	ctx = context.WithValue(ctx, remoteKey, remote)
 	name := s.sessions.GetString(ctx, keyName)
 	if name == "" {
@@ -143,45 +139,8 @@ func (s *Server) cookie(token string, maxAge int) *http.Cookie {
 		HttpOnly: c.HttpOnly, Secure: c.Secure, SameSite: c.SameSite}
 }
 
-// remember keeps what was stated for a look in the session, so that the player's requests need not
-// carry a case number in their address, where histories and proxies would keep it.
-func (s *Server) remember(ctx context.Context, clip string, st statement) error {
-	looks := 0
-	for _, k := range s.sessions.Keys(ctx) {
-		if strings.HasPrefix(k, keyLook) {
-			looks++
-		}
-	}
-	if looks >= maxLooks {
-		for _, k := range s.sessions.Keys(ctx) {
-			if strings.HasPrefix(k, keyLook) {
-				s.sessions.Remove(ctx, k)
-			}
-		}
-	}
-	s.sessions.Put(ctx, keyLook+clip, st.purpose+"\n"+st.caseNo)
-	_, _, err := s.sessions.Commit(ctx)
-	return unavailable("sessions", err)
-}
-
-// remembered is what this session stated for the clip; empty if nothing.
-func (s *Server) remembered(ctx context.Context, clip string) statement {
-	purpose, caseNo, _ := strings.Cut(s.sessions.GetString(ctx, keyLook+clip), "\n")
-	return statement{purpose: purpose, caseNo: caseNo}
-}
-
 // subjectOf is who asks; false if nobody is logged in.
 func subjectOf(ctx context.Context) (policy.Subject, bool) {
 	who, ok := ctx.Value(subjectKey).(policy.Subject)
 	return who, ok
-}
-
-// remoteOf is the address of the other end of the connection. Headers that claim another one are not
-// believed: whoever can write them could forge the audit log.
-func remoteOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	return host
 }

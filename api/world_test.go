@@ -55,6 +55,7 @@ type world struct {
 	footage  []byte
 	opened   int // footage not closed
 	tries    int
+	logins   int
 	changed  time.Time // of all accounts
 }
 
@@ -249,6 +250,10 @@ func (w *world) Record(_ context.Context, e policy.Entry) error {
 	if w.logDown {
 		return errDown
 	}
+	if err := e.Validate(); err != nil {
+		w.t.Error(err)
+		return err
+	}
 	e.Time = testNow
 	w.entries = append(w.entries, e)
 	return nil
@@ -283,7 +288,8 @@ func (w *world) Authenticate(_ context.Context, name, password, remote string) (
 	if password != "pw" || !slices.Contains(policy.Roles(), policy.Role(name)) {
 		return policy.Subject{}, ErrWrongCredentials
 	}
-	return policy.Subject{Name: name, Role: policy.Role(name), Session: "s-" + name}, nil
+	w.logins++
+	return policy.Subject{Name: name, Role: policy.Role(name), Session: fmt.Sprintf("s-%s-%d", name, w.logins)}, nil
 }
 
 func (w *world) Current(_ context.Context, s policy.Subject, since time.Time) error {
@@ -324,9 +330,10 @@ func (g gateLog) Append(ctx context.Context, _ *sql.Tx, e policy.Entry) error {
 func (g gateLog) Record(ctx context.Context, e policy.Entry) error { return g.w.Record(ctx, e) }
 
 type memorySessions struct {
-	mu   sync.Mutex
-	m    map[string]savedSession
-	down bool
+	mu     sync.Mutex
+	m      map[string]savedSession
+	down   bool
+	before func() // runs once, when a session is about to be written
 }
 
 type savedSession struct {
@@ -347,6 +354,13 @@ func (m *memorySessions) Find(token string) ([]byte, bool, error) {
 }
 
 func (m *memorySessions) Commit(token string, b []byte, expires time.Time) error {
+	m.mu.Lock()
+	before := m.before
+	m.before = nil
+	m.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.m[token] = savedSession{b, expires}
@@ -449,6 +463,10 @@ type gateViewings struct{ w *world }
 
 func (g gateViewings) Open(ctx context.Context, v policy.Viewing, opened policy.Entry) (policy.Viewing, error) {
 	g.w.mu.Lock()
+	if g.w.logDown {
+		g.w.mu.Unlock()
+		return v, errDown
+	}
 	for _, old := range g.w.viewings {
 		if old.Clip == v.Clip && old.Subject.Session == v.Subject.Session && old.Purpose == v.Purpose && old.Case == v.Case {
 			g.w.mu.Unlock()
@@ -468,6 +486,9 @@ func (g gateViewings) Open(ctx context.Context, v policy.Viewing, opened policy.
 func (g gateViewings) Respond(_ context.Context, viewing string, _ time.Time) (string, error) {
 	g.w.mu.Lock()
 	defer g.w.mu.Unlock()
+	if g.w.logDown {
+		return "", errDown
+	}
 	if _, ok := g.w.viewings[viewing]; !ok {
 		return "", policy.ErrViewingClosed
 	}
@@ -479,6 +500,9 @@ func (g gateViewings) Respond(_ context.Context, viewing string, _ time.Time) (s
 func (g gateViewings) Served(_ context.Context, response string, _ time.Time, n int64, seconds float64) error {
 	g.w.mu.Lock()
 	defer g.w.mu.Unlock()
+	if g.w.logDown {
+		return errDown
+	}
 	g.w.served[response] = n
 	g.w.seconds += seconds
 	return nil

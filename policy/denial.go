@@ -23,6 +23,9 @@ const (
 	ReasonRole               = "role"                  // the rules do not allow it
 )
 
+// RuleError is what stands in the place of the rule when the rules could not be asked.
+const RuleError = "error"
+
 // DeniedError says why something was denied; errors.Is(err, ErrDenied) holds. It is safe to show to the
 // one who asked.
 type DeniedError struct {

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 )
 
@@ -34,6 +35,7 @@ const (
 	LogRead         Event = "log-read"
 	ClockFault      Event = "clock-fault"
 	PermitActivated Event = "permit-activated"
+	RulesActivated  Event = "rules-activated" // a revision decides from here
 	ServiceStarted  Event = "service-started"
 	ServiceStopped  Event = "service-stopped"
 )
@@ -59,6 +61,18 @@ type Entry struct {
 	Revision      string            `json:"revision,omitempty"` // of the rules that decided
 	Reason        string            `json:"reason,omitempty"`
 	Details       map[string]string `json:"details,omitempty"`
+}
+
+// UnknownActor is who did something without having logged in. What a stranger calls himself is never
+// logged: it may be a password in the wrong field.
+const UnknownActor = "unknown"
+
+// Validate says why an entry cannot be logged. Every Log holds entries against it, those of tests as well.
+func (e Entry) Validate() error {
+	if e.Event == "" || e.Actor == "" {
+		return fmt.Errorf("entry %s has event %q and actor %q: both must be given", e.ID, e.Event, e.Actor)
+	}
+	return nil
 }
 
 // Log appends entries. Append writes the leaf inside tx, so that the entry and what it records stand or

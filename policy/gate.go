@@ -124,7 +124,7 @@ func (g *Gate) Look(ctx context.Context, subject Subject, r Request) (Grant, err
 	}
 	verdict, err := g.ask(subject.Role, r.Action, g.cfg.Group(r.Camera), r.Purpose)
 	if err != nil {
-		verdict.Rule = "error"
+		verdict.Rule = RuleError
 		denied := g.deny(ctx, subject, r, ReasonRole, verdict)
 		return Grant{}, errors.Join(denied, err)
 	}
@@ -136,8 +136,7 @@ func (g *Gate) Look(ctx context.Context, subject Subject, r Request) (Grant, err
 		return Grant{}, err
 	}
 	return Grant{
-		viewing: viewing.ID, clip: r.Clip, camera: r.Camera, subject: subject,
-		purpose: r.Purpose, caseNo: r.Case, expires: g.cfg.Now().Add(g.cfg.GrantLife),
+		viewing: viewing.ID, clip: r.Clip, camera: r.Camera, expires: g.cfg.Now().Add(g.cfg.GrantLife),
 	}, nil
 }
 
@@ -164,6 +163,9 @@ func (g *Gate) deny(ctx context.Context, subject Subject, r Request, reason stri
 	entry := entryOf(subject, r, verdict)
 	entry.Event, entry.Decision, entry.Reason = Denied, "deny", reason
 	entry.Purpose, entry.Case = clipped(r.Purpose), clipped(r.Case)
+	if entry.Actor == "" {
+		entry.Actor = UnknownActor
+	}
 	if err := g.cfg.Log.Record(ctx, entry); err != nil {
 		return fmt.Errorf("%w: denial of clip %s: %w", ErrLogUnavailable, r.Clip, err)
 	}

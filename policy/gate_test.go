@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,7 +35,7 @@ func (r *table) Allow(role policy.Role, action policy.Action, group, purpose str
 }
 
 // book is log and viewings in memory. It holds callers to the contract: nothing is answered for a
-// viewing that is not open.
+// viewing that is not open, and what the real log would refuse is refused here.
 type book struct {
 	mu       sync.Mutex
 	err      error
@@ -52,20 +53,21 @@ func (b *book) Append(context.Context, *sql.Tx, policy.Entry) error {
 	panic("the gate has no transaction")
 }
 
-func (b *book) Record(_ context.Context, e policy.Entry) error {
+func (b *book) Record(ctx context.Context, e policy.Entry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err == nil {
-		b.entries = append(b.entries, e)
+	if err := errors.Join(b.err, ctx.Err(), e.Validate()); err != nil {
+		return err
 	}
-	return b.err
+	b.entries = append(b.entries, e)
+	return nil
 }
 
 func (b *book) Open(_ context.Context, v policy.Viewing, opened policy.Entry) (policy.Viewing, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.err != nil {
-		return policy.Viewing{}, b.err
+	if err := errors.Join(b.err, opened.Validate()); err != nil {
+		return policy.Viewing{}, err
 	}
 	for _, k := range b.viewings {
 		if !k.closed && k.Clip == v.Clip && k.Subject == v.Subject && k.Purpose == v.Purpose && k.Case == v.Case {
@@ -133,9 +135,19 @@ func (b *book) Close(_ context.Context, viewing string, _, idleSince time.Time, 
 	if b.err != nil || k.closed || k.Active.After(idleSince) {
 		return false, b.err
 	}
+	entry := closed(k.Viewing, k.Totals)
+	if err := entry.Validate(); err != nil {
+		return false, err
+	}
 	k.closed = true
-	b.entries = append(b.entries, closed(k.Viewing, k.Totals))
+	b.entries = append(b.entries, entry)
 	return true, nil
+}
+
+func (b *book) all() []policy.Entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.entries)
 }
 
 func (b *book) events() string {
@@ -235,6 +247,9 @@ func TestLookThatIsDenied(t *testing.T) {
 		}
 		if len(b.entries) != 1 || b.entries[0].Event != policy.Denied || b.entries[0].Reason != c.want || b.entries[0].Decision != "deny" || len(b.entries[0].Case) > 1000 {
 			t.Errorf("%s: logged %+v, want the denial", name, b.entries)
+		}
+		if actor := b.entries[0].Actor; actor == "" || (name == "nobody") != (actor == policy.UnknownActor) {
+			t.Errorf("%s: the denial is %q's", name, actor)
 		}
 	}
 }

@@ -8,26 +8,11 @@ type Grant struct {
 	viewing string
 	clip    string
 	camera  string
-	subject Subject
-	purpose string
-	caseNo  string
 	expires time.Time
 }
 
 // Viewing is the id of the viewing that the audit log opened for this grant.
 func (g Grant) Viewing() string { return g.viewing }
-
-// Subject is who holds the grant.
-func (g Grant) Subject() Subject { return g.subject }
-
-// Purpose is the purpose that was stated.
-func (g Grant) Purpose() string { return g.purpose }
-
-// Case is the case number that was stated.
-func (g Grant) Case() string { return g.caseNo }
-
-// Expires is when the grant ends.
-func (g Grant) Expires() time.Time { return g.expires }
 
 // Opens reports whether the grant opens that clip of that camera at that time.
 func (g Grant) Opens(clip, camera string, now time.Time) bool {

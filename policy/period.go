@@ -28,14 +28,6 @@ const (
 	maxClock      = maxDays * 24 * time.Hour
 )
 
-// PeriodOf is the period of exactly d of elapsed time, to the microsecond.
-func PeriodOf(d time.Duration) (Period, error) {
-	if d < 0 || d > maxClock {
-		return Period{}, fmt.Errorf("period of %s: %w", d, ErrBadPeriod)
-	}
-	return Period{clock: d.Truncate(time.Microsecond)}, nil
-}
-
 // ParsePeriod reads an ISO 8601 duration: whole numbers, except that seconds may have up to six
 // decimals; parts in order, each at most once; weeks alone. It refuses signs, lower case and blanks.
 func ParsePeriod(s string) (Period, error) {

@@ -38,7 +38,8 @@ type Viewings interface {
 	// Respond notes that a response of the viewing begins, and returns the response's id. It fails with
 	// ErrViewingClosed if the viewing is not open.
 	Respond(ctx context.Context, viewing string, at time.Time) (response string, err error)
-	// Served notes how a response ended.
+	// Served notes how a response ended. It fails with ErrViewingClosed if the viewing was closed meanwhile:
+	// the response then stays among the unfinished ones that the closing entry counted.
 	Served(ctx context.Context, response string, at time.Time, bytes int64, seconds float64) error
 	// Active marks viewings whose responses are still running.
 	Active(ctx context.Context, viewings []string, at time.Time) error

@@ -101,21 +101,22 @@ func (s *site) meter(m meter) {
 		n, err := s.log.Size(ctx)
 		return float64(n), err
 	})
+	m.question("klarsyn_audit_pending", "Committed entries of the audit log that wait for their number: above 0 for seconds, nobody numbers.", func(ctx context.Context) (float64, error) {
+		n, _, err := s.log.Pending(ctx)
+		return float64(n), err
+	})
 	m.question("klarsyn_clock_behind_seconds", "How far the system clock is behind the clock that deadlines go by.", func(context.Context) (float64, error) {
 		return s.clock.Behind().Seconds(), nil
 	})
 }
 
-// serveMetrics serves metrics of a process that has no other HTTP interface, until ctx ends.
+// serveMetrics serves a process's metrics on an address of their own, until ctx ends.
 func serveMetrics(ctx context.Context, addr string, r *prometheus.Registry) error {
 	l, err := listen(ctx, addr)
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metricsHandler(r))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
+	srv := metricsServer(r)
 	stop := context.AfterFunc(ctx, func() {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
@@ -128,6 +129,16 @@ func serveMetrics(ctx context.Context, addr string, r *prometheus.Registry) erro
 		return fmt.Errorf("metrics: %w", err)
 	}
 	return nil
+}
+
+func metricsServer(r *prometheus.Registry) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metricsHandler(r))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	return &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 90 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
 }
 
 // listen binds an address and says plainly when it is taken.

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"klarsyn/policy"
 	"klarsyn/policy/identity"
 )
 
@@ -141,111 +140,62 @@ those that nothing needs any more, and numbers and signs the audit log. It can o
 
 func serveCommand(std stdio) *cobra.Command {
 	var c common
-	var addr string
+	var f reachFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Answer people and programs: web page and API",
 		Long: `serve answers on HTTP: counts, clips, deletions, the log. It is the one process that can open
-footage, and it opens none without a logged grant. Put a TLS proxy before it, or keep it on loopback.`,
-		Example: "  klarsyn serve --data /var/lib/klarsyn --listen 127.0.0.1:8080",
-		Args:    noArguments,
+footage, and it opens none without a logged grant. On a loopback address it may speak plain HTTP;
+elsewhere it speaks TLS with --tls-cert and --tls-key, or stands --behind-tls of a proxy that does.
+Name the proxy's network as --trusted-proxy, or the log names the proxy for everybody.`,
+		Example: "  klarsyn serve --data /var/lib/klarsyn --listen 127.0.0.1:8080\n" +
+			"  klarsyn serve --data /var/lib/klarsyn --listen 127.0.0.1:8080 --behind-tls --trusted-proxy 127.0.0.1/32\n" +
+			"  klarsyn serve --data /var/lib/klarsyn --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			s, err := c.open(ctx, std, false)
+			how, err := f.reach()
 			if err != nil {
 				return err
 			}
-			registry := newRegistry()
-			s.meter(meter{registry})
-			sv, err := openServe(ctx, s, registry)
-			if err != nil {
-				return errors.Join(err, s.close())
-			}
-			l, err := listen(ctx, addr)
-			if err != nil {
-				return errors.Join(err, sv.keyDB.Close(), s.close())
-			}
-			fmt.Fprintf(std.out, "Klarsyn serves http://%s\n", l.Addr())
-			return errors.Join(sv.run(ctx, l), s.close())
+			return c.serve(cmd.Context(), std, f.listen, how)
 		},
 	}
 	c.flags(cmd)
-	cmd.Flags().StringVar(&addr, "listen", "127.0.0.1:8080", "address to serve on")
+	f.flags(cmd)
+	cmd.Flags().StringVar(&c.metrics, "metrics", "", "address for Prometheus metrics alone, such as 127.0.0.1:9103 (default: none)")
 	return cmd
 }
 
-func accountCommand(std stdio) *cobra.Command {
-	cmd := &cobra.Command{Use: "account", Short: "Local accounts", Example: "  klarsyn account add --data /var/lib/klarsyn --name anna --role investigator"}
-	var c common
-	var name, role string
-	add := &cobra.Command{
-		Use:   "add",
-		Short: "Make an account, or give it a new password",
-		Long: `add makes an account with a fresh random password, which it prints once. For an account that exists
-it sets a new password and ends its sessions.
-
-Roles: investigator, dashboard-viewer, auditor, operator.`,
-		Example: "  klarsyn account add --data /var/lib/klarsyn --name anna --role investigator",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			s, err := c.open(ctx, std, false)
-			if err != nil {
-				return err
-			}
-			password, err := s.addAccount(ctx, "service:account", name, policy.Role(role))
-			err = errors.Join(err, s.close())
-			if errors.Is(err, identity.ErrBadName) || errors.Is(err, identity.ErrBadRole) {
-				return usageError{fmt.Errorf("%w; roles are %s", err, strings.Join(roleNames(), ", "))}
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(std.out, password)
-			return nil
-		},
+// serve runs a server until ctx ends, with its metrics if an address was given.
+func (c *common) serve(ctx context.Context, std stdio, addr string, how reach) error {
+	s, err := c.open(ctx, std, false)
+	if err != nil {
+		return err
 	}
-	c.flags(add)
-	add.Flags().StringVar(&name, "name", "", "account name (required)")
-	add.Flags().StringVar(&role, "role", "", "investigator, dashboard-viewer, auditor or operator (required)")
-	require(add, "name")
-	require(add, "role")
-	cmd.AddCommand(add, accountDisable(std))
-	return cmd
-}
-
-func accountDisable(std stdio) *cobra.Command {
-	var c common
-	var name string
-	cmd := &cobra.Command{
-		Use:     "disable",
-		Short:   "End an account and its sessions",
-		Example: "  klarsyn account disable --data /var/lib/klarsyn --name anna",
-		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.open(cmd.Context(), std, false)
-			if err != nil {
-				return err
-			}
-			err = errors.Join(s.disableAccount(cmd.Context(), "service:account", name), s.close())
-			if errors.Is(err, identity.ErrNoAccount) {
-				return usageError{err}
-			}
-			return err
-		},
+	registry := newRegistry()
+	s.meter(meter{registry})
+	sv, err := openServeFor(ctx, s, registry, how)
+	if err != nil {
+		return errors.Join(err, s.close())
 	}
-	c.flags(cmd)
-	cmd.Flags().StringVar(&name, "name", "", "account name (required)")
-	require(cmd, "name")
-	return cmd
-}
-
-func roleNames() []string {
-	var names []string
-	for _, r := range policy.Roles() {
-		names = append(names, string(r))
+	l, err := listen(ctx, addr)
+	if err != nil {
+		return errors.Join(err, sv.keyDB.Close(), s.close())
 	}
-	return names
+	scheme := "http"
+	if how.tls != nil {
+		scheme = "https"
+	}
+	if how.behindTLS && len(how.proxies) == 0 {
+		s.logger.Warn("no --trusted-proxy is given: the log and the login see the proxy's address for everybody")
+	}
+	fmt.Fprintf(std.out, "Klarsyn serves %s://%s\n", scheme, l.Addr())
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return sv.run(gctx, l) })
+	if c.metrics != "" {
+		g.Go(func() error { return serveMetrics(gctx, c.metrics, registry) })
+	}
+	return errors.Join(g.Wait(), s.close())
 }
 
 func simCommand(std stdio) *cobra.Command {

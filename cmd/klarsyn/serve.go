@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net"
 	"time"
 
@@ -24,8 +23,14 @@ import (
 	"klarsyn/retention/vault"
 )
 
-// freshSample is how old a count may be to be shown as the latest one.
-const freshSample = 10 * time.Minute
+const (
+	// freshSample is how old a count may be to be shown as the latest one.
+	freshSample = 10 * time.Minute
+	// silence is how long a recorder may show no life, beyond two of its clips, and still be said to record.
+	silence = 30 * time.Second
+	// recordTime is how long a server may take to log that it starts or stops.
+	recordTime = 5 * time.Second
+)
 
 // serve answers people and programs. It is the one process that can open footage, and it opens none
 // without a Grant.
@@ -37,9 +42,16 @@ type serve struct {
 	accounts *identity.Accounts
 	sessions *identity.Sessions
 	server   *api.Server
+	probe    *probe
+	reach    reach
 }
 
-func openServe(ctx context.Context, s *site, metrics *prometheus.Registry) (_ *serve, err error) {
+// openServe opens what serves people on this machine, by plain HTTP.
+func openServe(ctx context.Context, s *site, metrics *prometheus.Registry) (*serve, error) {
+	return openServeFor(ctx, s, metrics, reach{})
+}
+
+func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, how reach) (_ *serve, err error) {
 	keyDB, err := openKeyStore(ctx, s.layout)
 	if err != nil {
 		return nil, err
@@ -58,18 +70,19 @@ func openServe(ctx context.Context, s *site, metrics *prometheus.Registry) (_ *s
 		return nil, err
 	}
 	// Every decision names a revision of the rules: it is kept for as long as the log lives.
-	if err := ruleset.Keep(ctx, s.db, s.clock.Logging()); err != nil {
+	if err := ruleset.Keep(ctx, s.db, s.log, serveActor, s.clock.Logging()); err != nil {
 		return nil, err
 	}
-	sv := &serve{site: s, keyDB: keyDB}
+	sv := &serve{site: s, keyDB: keyDB, reach: how}
+	sv.probe = &probe{ask: sv.answers}
 	if sv.gate, err = policy.NewGate(policy.GateConfig{Rules: ruleset, Log: s.log, Viewings: s.log, Now: s.clock.Logging, Logger: s.logger}); err != nil {
 		return nil, err
 	}
-	if sv.accounts, err = s.accounts("service:serve"); err != nil {
+	if sv.accounts, err = s.accounts(serveActor); err != nil {
 		return nil, err
 	}
 	sv.sessions = identity.NewSessions(s.db, s.clock.Logging, s.logger)
-	books := s.catalogue("service:serve")
+	books := s.catalogue(serveActor)
 	ring := &keys.Store{DB: keyDB, Opener: secret, Now: s.clock.Logging}
 	sv.vault = &vault.Vault{Shelf: books, Keyring: ring, Store: s.store, Clock: s.clock}
 	sv.server, err = api.New(api.Config{
@@ -93,30 +106,48 @@ func openServe(ctx context.Context, s *site, metrics *prometheus.Registry) (_ *s
 			}
 			return p, ok && err == nil
 		},
-		Sessions: sv.sessions, Ready: sv.ready, Metrics: metricsHandler(metrics), Now: s.clock.Logging, Logger: s.logger,
+		Sessions: sv.sessions, TLS: how.encrypted(), Proxied: how.behindTLS, Proxies: how.proxies,
+		Ready: sv.probe.ready, Metrics: metricsHandler(metrics), Now: s.clock.Logging, Logger: s.logger,
 	})
 	return sv, err
 }
 
-// run serves l until ctx ends.
+// serveActor is who the log says serve is.
+const serveActor = "service:serve"
+
+// run serves l until ctx ends. People stop first: while the last responses end, the gate must still be
+// there to note it, and the accounts to log who failed to get in. The key store is closed last.
 func (sv *serve) run(ctx context.Context, l net.Listener) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return sv.gate.Run(gctx) })
-	g.Go(func() error { return sv.accounts.Run(gctx) })
-	g.Go(func() error { return sv.sessions.Run(gctx) })
-	g.Go(func() error { return sv.server.Serve(gctx, l) })
-	return errors.Join(g.Wait(), sv.keyDB.Close())
+	s := sv.site
+	if err := sv.record(ctx, policy.ServiceStarted); err != nil {
+		return errors.Join(err, l.Close(), sv.keyDB.Close())
+	}
+	if addr, ok := l.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() && !sv.reach.encrypted() {
+		s.logger.Warn("passwords and footage cross the network in the clear: listen on a loopback address, or use klarsyn serve with TLS", "listen", l.Addr().String())
+	}
+	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBack()
+	behind, behindCtx := errgroup.WithContext(back)
+	behind.Go(func() error { return sv.gate.Run(behindCtx) })
+	behind.Go(func() error { return sv.accounts.Run(behindCtx) })
+	behind.Go(func() error { return sv.sessions.Run(behindCtx) })
+
+	front, stopFront := context.WithCancel(ctx)
+	defer stopFront()
+	// None of them ends by itself; if one fails, nobody may go on looking at anything.
+	defer context.AfterFunc(behindCtx, stopFront)()
+	err := sv.server.Serve(front, sv.reach.listener(l))
+	stopBack()
+	err = errors.Join(err, behind.Wait())
+
+	return errors.Join(err, sv.record(ctx, policy.ServiceStopped), sv.keyDB.Close())
 }
 
-// ready asks what serving footage needs: the catalogue and the key store.
-func (sv *serve) ready(ctx context.Context) error {
-	if err := sv.site.db.PingContext(ctx); err != nil {
-		return &api.NotReady{Part: "catalogue", Err: err}
-	}
-	if err := sv.keyDB.PingContext(ctx); err != nil {
-		return &api.NotReady{Part: "keys", Err: err}
-	}
-	return nil
+// record logs that serve starts or stops, also when it was told to stop meanwhile.
+func (sv *serve) record(ctx context.Context, e policy.Event) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	return sv.site.log.Record(ctx, policy.Entry{Event: e, Actor: serveActor})
 }
 
 // cameraInfos is what the interface may tell of the cameras: no address, no credential.
@@ -133,23 +164,23 @@ func (s *site) cameraInfos(books *catalogue.Catalogue) []api.CameraInfo {
 	return infos
 }
 
-// recorderState is what the catalogue tells of a camera: it holds for recorders in any process.
+// recorderState is what the catalogue tells of a camera: it holds for recorders in any process. One that
+// died writes no gap; it is told by its silence, and then nobody knows.
 func (s *site) recorderState(books *catalogue.Catalogue, id camera.ID) api.RecorderState {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	gap, open, err := books.OpenGap(ctx, id)
-	if err != nil {
-		s.logger.Error("a camera's state could not be read", "camera", string(id), "err", err)
-		return api.RecorderState{Cause: camera.OurFault}
-	}
-	if open {
+	if err == nil && open {
 		return api.RecorderState{Cause: gap.Cause, Since: gap.From}
 	}
-	since, err := books.RecordingSince(ctx, id)
-	if err != nil || since.IsZero() {
-		return api.RecorderState{Cause: camera.CameraDown}
+	var since time.Time
+	if err == nil {
+		since, err = books.RecordingSince(ctx, id, s.clock.Reading().Add(-silence-2*s.square.clip))
 	}
-	return api.RecorderState{Recording: true, Since: since}
+	if err != nil {
+		s.logger.Error("a camera's state could not be read", "camera", string(id), "err", err)
+	}
+	return api.RecorderState{Recording: !since.IsZero(), Since: since}
 }
 
 // counts reads samples for the interface.
@@ -193,34 +224,4 @@ func (b logBook) Entries(ctx context.Context, q api.LogQuery) ([]api.LogEntry, e
 		entries = append(entries, api.LogEntry{Index: n.Seq, Entry: n.Entry})
 	}
 	return entries, nil
-}
-
-func (s *site) accounts(actor string) (*identity.Accounts, error) {
-	return identity.NewAccounts(identity.Config{DB: s.db, Log: s.log, Actor: actor, Now: s.clock.Logging, Logger: s.logger})
-}
-
-func (s *site) disableAccount(ctx context.Context, actor, name string) error {
-	accounts, err := s.accounts(actor)
-	if err != nil {
-		return err
-	}
-	return accounts.Disable(ctx, name)
-}
-
-// addAccount makes an account with a fresh random password and returns it.
-func (s *site) addAccount(ctx context.Context, actor, name string, role policy.Role) (password string, err error) {
-	accounts, err := s.accounts(actor)
-	if err != nil {
-		return "", err
-	}
-	password = identity.NewPassword()
-	err = accounts.Create(ctx, name, role, password)
-	if errors.Is(err, identity.ErrExists) {
-		// The old password is not known to anybody any more: the account gets a new one.
-		err = accounts.SetPassword(ctx, name, password)
-	}
-	if err != nil {
-		return "", fmt.Errorf("account %s: %w", name, err)
-	}
-	return password, nil
 }

@@ -39,6 +39,19 @@ func installed(t *testing.T) layout {
 	return l
 }
 
+// altered runs one statement on the catalogue's database.
+func altered(t *testing.T, l layout, statement string, args ...any) {
+	t.Helper()
+	db, err := catalogue.OpenSQLite(t.Context(), l.catalogue())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func opened(t *testing.T, l layout, wall func() time.Time) *site {
 	t.Helper()
 	s, err := openSite(t.Context(), siteOptions{data: l.root, wall: wall, signing: true, logger: quiet()})
@@ -48,9 +61,15 @@ func opened(t *testing.T, l layout, wall func() time.Time) *site {
 	return s
 }
 
-// recorded puts clips of camera k1 into a data directory the way a recorder does, looks at one, and
+// recorded puts clips of camera k1 into a data directory the way a recorder does, looks at the newest, and
 // returns them, oldest first. The log is numbered.
 func recorded(t *testing.T, l layout, n int) []retention.Clip {
+	t.Helper()
+	return recordedOf(t, l, n, 200<<10)
+}
+
+// recordedOf does so with clips of about that many bytes.
+func recordedOf(t *testing.T, l layout, n, size int) []retention.Clip {
 	t.Helper()
 	ctx := t.Context()
 	s := opened(t, l, nil)
@@ -74,7 +93,7 @@ func recorded(t *testing.T, l layout, n int) []retention.Clip {
 			t.Fatal(err)
 		}
 		end := camera.Closing{End: to, Frames: 50}
-		err = errors.Join(rec.Write(ctx, bytes.Repeat([]byte(fsck.Canary+"footage "), 9000), end), rec.Close(ctx, end))
+		err = errors.Join(rec.Write(ctx, bytes.Repeat([]byte(fsck.Canary+"footage "), size/24), end), rec.Close(ctx, end))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +105,7 @@ func recorded(t *testing.T, l layout, n int) []retention.Clip {
 	if err != nil || len(clips) != n {
 		t.Fatalf("%d clips, %v", len(clips), err)
 	}
-	lookAtClip(t, s, clips[0])
+	lookAtClip(t, s, clips[n-1]) // the one with the longest time to live
 	if err := errors.Join(s.log.Sequence(ctx), in.Close(), re.close(), s.close()); err != nil {
 		t.Fatal(err)
 	}
@@ -186,14 +205,7 @@ func TestFsckFindsWhatIsBroken(t *testing.T) {
 			l := installed(t)
 			broken := recorded(t, l, 2)[0]
 			if c.sql != "" {
-				db, err := catalogue.OpenSQLite(t.Context(), l.catalogue())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer db.Close()
-				if _, err := db.ExecContext(t.Context(), c.sql, broken.ID); err != nil {
-					t.Fatal(err)
-				}
+				altered(t, l, c.sql, broken.ID)
 			}
 			if c.files != nil {
 				c.files(t, l, broken)
@@ -259,6 +271,19 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// After a long stop the system clock stands far ahead of the log and is doubted: who has a right to look
+// still looks.
+func TestLookAfterALongStop(t *testing.T) {
+	l := installed(t)
+	clips := recorded(t, l, 1)
+	s := opened(t, l, func() time.Time { return time.Now().Add(26 * time.Hour) })
+	defer s.close()
+	if _, err := s.clock.Deleting(); !errors.Is(err, retention.ErrClock) {
+		t.Fatalf("the clock is not doubted: %v", err)
+	}
+	lookAtClip(t, s, clips[0])
+}
+
 // A clock that leapt a year ahead deletes nothing until the operator vouches for it, however often the
 // process is started: its own log entries must not vouch for the leap.
 func TestClockLeaptAhead(t *testing.T) {
@@ -299,7 +324,7 @@ func TestDeletionGoesOnWhateverElseIsBroken(t *testing.T) {
 			if err := os.WriteFile(l.config(), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			due := recorded(t, l, 3)[0] // the first is 15 seconds old by now
+			due := recorded(t, l, 3)[0] // 15 seconds old by now; only the newest was looked at
 			if err := breakIt(l); err != nil {
 				t.Fatal(err)
 			}

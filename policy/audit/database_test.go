@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -82,11 +83,27 @@ func record(t testing.TB, l *audit.Log, n int) {
 
 func verify(t testing.TB, db *sql.DB, k *audit.Key) audit.Report {
 	t.Helper()
-	report, err := audit.Verify(t.Context(), audit.Verification{DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: time.Now()})
+	return verifyAt(t, db, k, time.Now())
+}
+
+func verifyAt(t testing.TB, db *sql.DB, k *audit.Key, now time.Time) audit.Report {
+	t.Helper()
+	report, err := audit.Verify(t.Context(), audit.Verification{DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return report
+}
+
+// newestCheckpoint is the newest signed note; empty if nothing was sequenced yet.
+func newestCheckpoint(t testing.TB, db *sql.DB) string {
+	t.Helper()
+	var signed string
+	err := db.QueryRowContext(t.Context(), `SELECT note FROM audit_checkpoint ORDER BY number DESC LIMIT 1`).Scan(&signed)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		t.Fatal(err)
+	}
+	return signed
 }
 
 func clean(t testing.TB, report audit.Report) {

@@ -125,7 +125,18 @@ func TestNoGrantWithoutTheLog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			db, path := database(t)
-			g := gateOver(t, newLog(t, breakIt(t, db, path), nil))
+			l := newLog(t, db, nil)
+			if err := l.Probe(t.Context()); err != nil {
+				t.Errorf("a probe of the whole log: %v", err)
+			}
+			if n := pending(t, l); n != 0 {
+				t.Errorf("the probe left %d entries", n)
+			}
+			l = newLog(t, breakIt(t, db, path), nil)
+			if err := l.Probe(t.Context()); name != "full" && !errors.Is(err, policy.ErrLogUnavailable) {
+				t.Errorf("a probe: error %v, want ErrLogUnavailable", err)
+			}
+			g := gateOver(t, l)
 			denied := look("A")
 			denied.Case = ""
 			for _, r := range []policy.Request{look("A"), denied} {

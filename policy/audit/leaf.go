@@ -20,8 +20,8 @@ const maxLeaf = 16 << 10
 // encode writes an entry as its leaf: one line of JSON, fields in the order of the type, map keys
 // sorted, nothing escaped for HTML.
 func encode(e policy.Entry) ([]byte, error) {
-	if e.Event == "" || e.Actor == "" {
-		return nil, fmt.Errorf("entry %s has event %q and actor %q: both must be given", e.ID, e.Event, e.Actor)
+	if err := e.Validate(); err != nil {
+		return nil, err
 	}
 	if _, err := ulid.ParseStrict(e.ID); err != nil {
 		return nil, fmt.Errorf("entry id %q: %w", e.ID, err)

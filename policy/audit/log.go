@@ -97,6 +97,22 @@ func (l *Log) Record(ctx context.Context, e policy.Entry) error {
 	return l.within(ctx, func(tx *sql.Tx) error { return l.Append(ctx, tx, e) })
 }
 
+// Probe writes an entry and takes it back: it fails when Record would, and leaves nothing.
+func (l *Log) Probe(ctx context.Context) error {
+	err := l.within(ctx, func(tx *sql.Tx) error {
+		if err := l.Append(ctx, tx, policy.Entry{Event: policy.ServiceStarted, Actor: "service:probe"}); err != nil {
+			return err
+		}
+		return errProbed
+	})
+	if errors.Is(err, errProbed) {
+		return nil
+	}
+	return err
+}
+
+var errProbed = errors.New("taken back")
+
 // within runs do in a transaction. Whatever fails, the log could not be written.
 func (l *Log) within(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := l.db.BeginTx(ctx, nil)

@@ -73,8 +73,8 @@ func TestSequencingNumbersEverythingAndSigns(t *testing.T) {
 	db, _ := database(t)
 	k := key(t)
 	l := newLog(t, db, k)
-	if signed, err := l.Checkpoint(t.Context()); err != nil || signed != "" {
-		t.Errorf("empty log has checkpoint %q, error %v", signed, err)
+	if signed := newestCheckpoint(t, db); signed != "" {
+		t.Errorf("empty log has checkpoint %q", signed)
 	}
 	record(t, l, 1203)
 	sequenced(t, l)
@@ -84,8 +84,8 @@ func TestSequencingNumbersEverythingAndSigns(t *testing.T) {
 	if err != nil || size != 1204 {
 		t.Errorf("size %d, error %v, want 1204", size, err)
 	}
-	if signed, err := l.Checkpoint(t.Context()); err != nil || !strings.Contains(signed, "\n1204\n") {
-		t.Errorf("checkpoint %q, error %v, want one of size 1204", signed, err)
+	if signed := newestCheckpoint(t, db); !strings.Contains(signed, "\n1204\n") {
+		t.Errorf("checkpoint %q, want one of size 1204", signed)
 	}
 	clean(t, verify(t, db, k))
 	newest, err := l.Entries(t.Context(), audit.Query{Newest: true, Limit: 2})
@@ -121,7 +121,7 @@ func TestEntriesAreFound(t *testing.T) {
 		"since":    {audit.Query{Since: start.Add(time.Minute)}, []int64{1, 2}},
 		"event":    {audit.Query{Event: policy.LoggedIn}, []int64{0}},
 		"actor":    {audit.Query{Actor: "anna"}, []int64{0, 1}},
-		"object":   {audit.Query{Object: "clip:A", Newest: true}, []int64{2, 1}},
+		"newest":   {audit.Query{Event: policy.ViewingOpened, Newest: true}, []int64{2, 1}},
 		"case":     {audit.Query{Case: "K-2"}, []int64{2}},
 		"both":     {audit.Query{Actor: "anna", Case: "K-2"}, nil},
 		"injected": {audit.Query{Actor: "' OR 1=1 --"}, nil},

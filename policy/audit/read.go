@@ -17,7 +17,6 @@ type Query struct {
 	Since    time.Time
 	Event    policy.Event
 	Actor    string
-	Object   string
 	Case     string
 	Newest   bool // newest first
 	Limit    int  // 0: 100; at most 1000
@@ -52,7 +51,7 @@ func (l *Log) Entries(ctx context.Context, q Query) ([]Numbered, error) {
 		where("at >= $%d", q.Since.UnixMicro())
 	}
 	for _, equal := range []struct{ column, value string }{
-		{"event", string(q.Event)}, {"actor", q.Actor}, {"object", q.Object}, {"kase", q.Case},
+		{"event", string(q.Event)}, {"actor", q.Actor}, {"kase", q.Case},
 	} {
 		if equal.value != "" {
 			where(equal.column+" = $%d", equal.value)
@@ -124,17 +123,4 @@ func (l *Log) LastTime(ctx context.Context) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("time of the newest entry: %w", err)
 	}
 	return micros(at), nil
-}
-
-// Checkpoint is the newest signed note; empty if nothing was sequenced yet.
-func (l *Log) Checkpoint(ctx context.Context) (string, error) {
-	var signed string
-	err := l.db.QueryRowContext(ctx, `SELECT note FROM audit_checkpoint ORDER BY number DESC LIMIT 1`).Scan(&signed)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("newest checkpoint: %w", err)
-	}
-	return signed, nil
 }

@@ -4,14 +4,18 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
+	"strconv"
+	"time"
 
 	"klarsyn/policy"
 )
 
 // VerifyViewings reads one state of the database and checks invariant I6: every footage response
 // belongs to exactly one viewing; every viewing was opened by exactly one leaf, not later than its
-// first response; every closed viewing was closed by exactly one leaf; and no leaf tells of a viewing
-// that is not there.
+// first response; every closed viewing was closed by exactly one leaf, not earlier than its last response;
+// both leaves say of it what its row says, and the closing one what its responses add up to; and no leaf
+// tells of a viewing that is not there.
 func VerifyViewings(ctx context.Context, db *sql.DB, dialect string) (Report, error) {
 	engine, err := engineOf(dialect)
 	if err != nil {
@@ -23,7 +27,7 @@ func VerifyViewings(ctx context.Context, db *sql.DB, dialect string) (Report, er
 	}
 	defer tx.Rollback()
 	var report Report
-	for _, check := range []func(context.Context, *sql.Tx, *Report) error{responses, openings, strayLeaves} {
+	for _, check := range []func(context.Context, *sql.Tx, *Report) error{responses, viewings, strayLeaves} {
 		if err := check(ctx, tx, &report); err != nil {
 			return Report{}, fmt.Errorf("verify viewings: %w", err)
 		}
@@ -44,51 +48,122 @@ func responses(ctx context.Context, tx *sql.Tx, report *Report) error {
 		})
 }
 
-// openings walks the viewings with the leaves that should have opened and closed them.
-func openings(ctx context.Context, tx *sql.Tx, report *Report) error {
+// storedViewing is a viewing's row with the leaves that should have opened and closed it, and what its
+// responses come to.
+type storedViewing struct {
+	policy.Viewing
+	policy.Totals
+	opened              int64
+	closed              sql.NullInt64
+	closing             sql.NullString
+	openLeaf, closeLeaf []byte
+	first, last         sql.NullInt64 // when the first response began, and the last one began or ended
+}
+
+func viewings(ctx context.Context, tx *sql.Tx, report *Report) error {
 	rows, err := tx.QueryContext(ctx, `
-		SELECT v.id, v.clip, v.actor, v.opened, v.closed, o.entry, c.id, c.entry,
-		       (SELECT MIN(begun) FROM audit_response r WHERE r.viewing = v.id)
+		SELECT v.id, v.clip, v.camera, v.permit, v.permit_version, v.actor, v.role, v.session, v.remote, v.purpose, v.kase,
+		       v.opened, v.closed, v.closing, o.entry, c.entry, r.first_at, r.last_at,
+		       COALESCE(r.n, 0), COALESCE(r.unfinished, 0), CAST(COALESCE(r.bytes, 0) AS BIGINT), COALESCE(r.seconds, 0.0)
 		FROM audit_viewing v
 		LEFT JOIN audit_leaf o ON o.id = v.id
 		LEFT JOIN audit_leaf c ON c.id = v.closing
+		LEFT JOIN (
+			SELECT viewing, COUNT(*) AS n, COUNT(*) - COUNT(ended) AS unfinished, SUM(bytes) AS bytes, SUM(seconds) AS seconds,
+			       MIN(begun) AS first_at, MAX(CASE WHEN ended > begun THEN ended ELSE begun END) AS last_at
+			FROM audit_response GROUP BY viewing) r ON r.viewing = v.id
 		ORDER BY v.id`)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id, clip, actor string
-		var opened int64
-		var closed, first sql.NullInt64
-		var closing sql.NullString
-		var openLeaf, closeLeaf []byte
-		if err := rows.Scan(&id, &clip, &actor, &opened, &closed, &openLeaf, &closing, &closeLeaf, &first); err != nil {
+		var v storedViewing
+		var role string
+		err := rows.Scan(&v.ID, &v.Clip, &v.Camera, &v.Permit, &v.PermitVersion, &v.Subject.Name, &role, &v.Subject.Session,
+			&v.Subject.Remote, &v.Purpose, &v.Case, &v.opened, &v.closed, &v.closing, &v.openLeaf, &v.closeLeaf, &v.first, &v.last,
+			&v.Responses, &v.Unfinished, &v.Bytes, &v.Seconds)
+		if err != nil {
 			return err
 		}
+		v.Subject.Role = policy.Role(role)
 		report.Checked++
-		place := "viewing " + id
-		began, err := decode(openLeaf)
-		if err != nil || began.Event != policy.ViewingOpened || began.Object != "clip:"+clip || began.Actor != actor {
-			report.add(place, "no entry opened it for %s and clip %s", actor, clip)
-		} else if began.Time.UnixMicro() != opened {
-			report.add(place, "its entry is of %s, its row says %s", began.Time, micros(opened))
-		}
-		if first.Valid && first.Int64 < opened {
-			report.add(place, "its first response began %s before it was opened", micros(opened).Sub(micros(first.Int64)))
-		}
-		if !closed.Valid {
-			if closing.Valid {
-				report.add(place, "is open, but entry %s closed it", closing.String)
-			}
-			continue
-		}
-		ended, err := decode(closeLeaf)
-		if err != nil || ended.Event != policy.ViewingClosed || ended.Details["viewing"] != id {
-			report.add(place, "is closed, but no entry closed it")
-		}
+		v.checkOpening(report)
+		v.checkClosing(report)
 	}
 	return rows.Err()
+}
+
+func (v *storedViewing) checkOpening(report *Report) {
+	place := "viewing " + v.ID
+	began, err := decode(v.openLeaf)
+	if err != nil || began.Event != policy.ViewingOpened {
+		report.add(place, "no entry opened it")
+	} else {
+		v.compare(report, began, "opened", v.opened)
+	}
+	if v.first.Valid && v.first.Int64 < v.opened {
+		report.add(place, "its first response began %s before it was opened", micros(v.opened).Sub(micros(v.first.Int64)))
+	}
+}
+
+func (v *storedViewing) checkClosing(report *Report) {
+	place := "viewing " + v.ID
+	if !v.closed.Valid {
+		if v.closing.Valid {
+			report.add(place, "is open, but entry %s closed it", v.closing.String)
+		}
+		return
+	}
+	ended, err := decode(v.closeLeaf)
+	if err != nil || ended.Event != policy.ViewingClosed || ended.Details["viewing"] != v.ID {
+		report.add(place, "is closed, but no entry closed it")
+		return
+	}
+	v.compare(report, ended, "closed", v.closed.Int64)
+	for _, total := range []struct {
+		name string
+		rows int64
+	}{{"responses", int64(v.Responses)}, {"unfinished", int64(v.Unfinished)}, {"bytes", v.Bytes}} {
+		if said := ended.Details[total.name]; said != strconv.FormatInt(total.rows, 10) {
+			report.add(place, "the entry that closed it says %s %q, its responses come to %d", total.name, said, total.rows)
+		}
+	}
+	// The entry rounds to milliseconds, and sums of fractions depend on their order.
+	seconds, err := strconv.ParseFloat(ended.Details["seconds"], 64)
+	if err != nil || !(math.Abs(seconds-v.Seconds) < 0.002) {
+		report.add(place, "the entry that closed it says seconds %q, its responses come to %.3f", ended.Details["seconds"], v.Seconds)
+	}
+	if v.last.Valid && v.last.Int64 > v.closed.Int64 {
+		report.add(place, "a response began or ended %s after it was closed", micros(v.last.Int64).Sub(micros(v.closed.Int64)))
+	}
+}
+
+// compare holds the row against the entry that opened or closed it. What differs is named and not quoted:
+// a case number has no place in a checker's output.
+func (v *storedViewing) compare(report *Report, e policy.Entry, what string, at int64) {
+	for _, field := range []struct {
+		name       string
+		row, entry any
+	}{
+		{"clip", "clip:" + v.Clip, e.Object},
+		{"camera", v.Camera, e.Details["camera"]},
+		{"permit", v.Permit, e.Permit},
+		{"permit version", v.PermitVersion, e.PermitVersion},
+		{"actor", v.Subject.Name, e.Actor},
+		{"role", v.Subject.Role, e.Role},
+		{"session", v.Subject.Session, e.Session},
+		{"remote address", v.Subject.Remote, e.Remote},
+		{"purpose", v.Purpose, e.Purpose},
+		{"case", v.Case, e.Case},
+	} {
+		if field.row != field.entry {
+			report.add("viewing "+v.ID, "its %s is not that of the entry that %s it", field.name, what)
+		}
+	}
+	if e.Time.UnixMicro() != at {
+		report.add("viewing "+v.ID, "the entry that %s it is of %s, its row says %s", what, e.Time.Format(time.RFC3339Nano), micros(at).Format(time.RFC3339Nano))
+	}
 }
 
 // strayLeaves finds leaves that open or close a viewing without being the one that its row names.

@@ -75,21 +75,27 @@ func touch(ctx context.Context, tx *sql.Tx, viewing string, at time.Time) error 
 	return err
 }
 
-// Served notes how a response ended; only its first end counts.
+// Served notes how a response ended; only its first end counts. The closing entry of a viewing counted its
+// responses: what ends after that changes none of them, and is ErrViewingClosed.
 func (l *Log) Served(ctx context.Context, response string, at time.Time, bytes int64, seconds float64) error {
-	return l.within(ctx, func(tx *sql.Tx) error {
+	err := l.within(ctx, func(tx *sql.Tx) error {
 		var viewing string
-		err := tx.QueryRowContext(ctx, `
-			UPDATE audit_response SET ended = $1, bytes = $2, seconds = $3 WHERE id = $4 AND ended IS NULL RETURNING viewing`,
-			at.UnixMicro(), bytes, seconds, response).Scan(&viewing)
+		err := tx.QueryRowContext(ctx, `SELECT viewing FROM audit_response WHERE id = $1 AND ended IS NULL`, response).Scan(&viewing)
 		if err != nil {
-			return fmt.Errorf("end of response %s: %w", response, err)
+			return err
 		}
-		if err := touch(ctx, tx, viewing, at); err != nil && !errors.Is(err, policy.ErrViewingClosed) {
-			return fmt.Errorf("end of response %s: %w", response, err)
+		if err := touch(ctx, tx, viewing, at); err != nil {
+			return err
 		}
-		return nil
+		var ended string
+		return tx.QueryRowContext(ctx, `
+			UPDATE audit_response SET ended = $1, bytes = $2, seconds = $3 WHERE id = $4 AND ended IS NULL RETURNING id`,
+			at.UnixMicro(), bytes, seconds, response).Scan(&ended)
 	})
+	if err != nil {
+		return fmt.Errorf("end of response %s: %w", response, err)
+	}
+	return nil
 }
 
 // Active marks viewings whose responses still run.

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +29,30 @@ func proposed(at time.Time) (policy.Viewing, policy.Entry) {
 		Subject: policy.Subject{Name: "anna", Role: policy.Investigator, Session: "s1", Remote: "192.0.2.1"},
 		Purpose: policy.CrimeInvestigation, Case: "K-1", Opened: at, Active: at,
 	}
-	return v, policy.Entry{ID: v.ID, Time: at, Event: policy.ViewingOpened, Actor: "anna", Object: "clip:A", Case: "K-1"}
+	e := entryOf(v)
+	e.ID, e.Time, e.Event = v.ID, at, policy.ViewingOpened
+	return v, e
+}
+
+// entryOf is what the Gate's entries say of a viewing.
+func entryOf(v policy.Viewing) policy.Entry {
+	return policy.Entry{
+		Actor: v.Subject.Name, Role: v.Subject.Role, Session: v.Subject.Session, Remote: v.Subject.Remote, Object: "clip:" + v.Clip,
+		Permit: v.Permit, PermitVersion: v.PermitVersion, Purpose: v.Purpose, Case: v.Case, Details: map[string]string{"camera": v.Camera},
+	}
+}
+
+// closingAt makes the entry that closes a viewing at that time.
+func closingAt(at time.Time) func(policy.Viewing, policy.Totals) policy.Entry {
+	return func(v policy.Viewing, t policy.Totals) policy.Entry {
+		e := entryOf(v)
+		e.Time, e.Event = at, policy.ViewingClosed
+		e.Details = map[string]string{
+			"viewing": v.ID, "camera": v.Camera, "responses": strconv.Itoa(t.Responses), "unfinished": strconv.Itoa(t.Unfinished),
+			"bytes": strconv.FormatInt(t.Bytes, 10), "seconds": strconv.FormatFloat(t.Seconds, 'f', 3, 64),
+		}
+		return e
+	}
 }
 
 func pending(t testing.TB, l *audit.Log) int64 {
@@ -87,10 +111,11 @@ func TestAClosedViewingIsOver(t *testing.T) {
 	if err := l.Served(t.Context(), whole, start.Add(2*time.Second), 1, 1); err == nil {
 		t.Error("a response ended twice")
 	}
-	if _, err := l.Respond(t.Context(), v.ID, start.Add(3*time.Second)); err != nil {
+	late, err := l.Respond(t.Context(), v.ID, start.Add(3*time.Second))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if closed, err := l.Close(t.Context(), v.ID, start.Add(4*time.Second), start.Add(2*time.Second), closingEntry); err != nil || closed {
+	if closed, err := l.Close(t.Context(), v.ID, start.Add(4*time.Second), start.Add(2*time.Second), closingAt(start.Add(4*time.Second))); err != nil || closed {
 		t.Errorf("a viewing that showed life was closed: %v, error %v", closed, err)
 	}
 	stale, err := l.Stale(t.Context(), start.Add(3*time.Second))
@@ -100,17 +125,26 @@ func TestAClosedViewingIsOver(t *testing.T) {
 	var totals policy.Totals
 	closed, err := l.Close(t.Context(), v.ID, start.Add(time.Minute), start.Add(time.Minute), func(v policy.Viewing, t policy.Totals) policy.Entry {
 		totals = t
-		return closingEntry(v, t)
+		return closingAt(start.Add(time.Minute))(v, t)
 	})
 	if want := (policy.Totals{Responses: 2, Unfinished: 1, Bytes: 1000, Seconds: 2.5}); err != nil || !closed || totals != want {
 		t.Errorf("closed %v with %+v, error %v, want %+v", closed, totals, err, want)
 	}
-	if closed, err := l.Close(t.Context(), v.ID, start.Add(time.Hour), start.Add(time.Hour), closingEntry); err != nil || closed {
+	if closed, err := l.Close(t.Context(), v.ID, start.Add(time.Hour), start.Add(time.Hour), closingAt(start.Add(time.Hour))); err != nil || closed {
 		t.Errorf("closed twice: %v, error %v", closed, err)
 	}
 	if _, err := l.Respond(t.Context(), v.ID, start.Add(time.Hour)); !errors.Is(err, policy.ErrViewingClosed) {
 		t.Errorf("response in a closed viewing: error %v", err)
 	}
+	// What its closing entry counted does not change any more.
+	if err := l.Served(t.Context(), late, start.Add(time.Hour), 5, 5); !errors.Is(err, policy.ErrViewingClosed) {
+		t.Errorf("response that ended after its viewing: error %v", err)
+	}
+	report, err := audit.VerifyViewings(t.Context(), db, "sqlite3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clean(t, report)
 	if again := viewing(t, l, start.Add(time.Hour)); again.ID == v.ID {
 		t.Error("a closed viewing was opened again")
 	}

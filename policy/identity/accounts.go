@@ -4,9 +4,7 @@ package identity
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,8 +47,8 @@ type Accounts struct {
 	cfg      Config
 	hasher   *hasher
 	decoy    string // hash of nobody's password: an unknown name costs the same work as a known one
-	throttle throttle
-	failures failures
+	throttle *throttle
+	failures *policy.Coalescer
 }
 
 // NewAccounts checks the configuration. The tables must exist: see Migrate.
@@ -75,8 +73,7 @@ func NewAccounts(cfg Config) (*Accounts, error) {
 	}
 	a := &Accounts{
 		cfg: cfg, hasher: newHasher(cfg.Cost),
-		throttle: throttle{seen: map[string]*tries{}},
-		failures: failures{log: cfg.Log, seen: map[failure]*failed{}},
+		throttle: newThrottle(), failures: policy.NewCoalescer(cfg.Log, cfg.Now),
 	}
 	var err error
 	a.decoy, err = a.hasher.hash(context.Background(), NewPassword())
@@ -121,6 +118,23 @@ func (a *Accounts) SetPassword(ctx context.Context, name, password string) error
 		hash, a.cfg.Now().UnixMicro(), name)
 }
 
+// SetRole gives an account another role. Sessions from before are over.
+func (a *Accounts) SetRole(ctx context.Context, name string, role policy.Role) error {
+	if !slices.Contains(policy.Roles(), role) {
+		return fmt.Errorf("set role of %s to %q: %w", name, role, ErrBadRole)
+	}
+	entry := policy.Entry{Event: policy.AccountChanged, Object: "account:" + name, Details: map[string]string{"changed": "role", "role": string(role)}}
+	return a.change(ctx, entry, ErrNoAccount, `UPDATE identity_account SET role = $1, changed = $2 WHERE name = $3`,
+		string(role), a.cfg.Now().UnixMicro(), name)
+}
+
+// Enable lets an account that was disabled log in again.
+func (a *Accounts) Enable(ctx context.Context, name string) error {
+	entry := policy.Entry{Event: policy.AccountChanged, Object: "account:" + name, Details: map[string]string{"changed": "enabled"}}
+	return a.change(ctx, entry, ErrNoAccount, `UPDATE identity_account SET disabled = NULL, changed = $1 WHERE name = $2`,
+		a.cfg.Now().UnixMicro(), name)
+}
+
 // Disable ends an account: no login, and its sessions are over.
 func (a *Accounts) Disable(ctx context.Context, name string) error {
 	now := a.cfg.Now().UnixMicro()
@@ -159,82 +173,6 @@ type account struct {
 	disabled bool
 }
 
-// Authenticate checks a password and logs the login. It fails with ErrBadLogin, with *WaitError when
-// too many logins failed, and whenever the log cannot be written. remote is the client's address
-// without port.
-func (a *Accounts) Authenticate(ctx context.Context, name, password, remote string) (policy.Subject, error) {
-	now := a.cfg.Now()
-	limits := map[string]limit{
-		"both " + name + " " + remote: {free: 4, longest: 5 * time.Minute},
-		"remote " + remote:            {free: 20, longest: 5 * time.Minute},
-		"name " + name:                {free: 20, longest: 30 * time.Second},
-	}
-	if len(name) > 63 || len(password) > 4*maxPassword {
-		name, password = "", "" // work with it as with any other wrong login, without carrying it around
-	}
-	found, known, err := a.find(ctx, name)
-	if err != nil {
-		return policy.Subject{}, err
-	}
-	actor := "unknown" // what was typed may be a password in the wrong field: it is never logged
-	if known {
-		actor = name
-	}
-	var wait time.Duration
-	for key := range limits {
-		wait = max(wait, a.throttle.wait(key, now))
-	}
-	if wait > 0 {
-		if err := a.failures.add(ctx, failure{actor, remote, "throttled"}, now); err != nil {
-			return policy.Subject{}, fmt.Errorf("log in: %w", err)
-		}
-		return policy.Subject{}, &WaitError{For: wait}
-	}
-	hash := a.decoy
-	if known {
-		hash = found.hash
-	}
-	right, err := a.hasher.matches(ctx, password, hash)
-	if err != nil {
-		return policy.Subject{}, fmt.Errorf("log in: %w", err)
-	}
-	if !right || !known || found.disabled {
-		for key, l := range limits {
-			a.throttle.failed(key, l, now)
-		}
-		reason := "wrong password"
-		switch {
-		case !known:
-			reason = "unknown account"
-		case found.disabled:
-			reason = "disabled account"
-		}
-		if err := a.failures.add(ctx, failure{actor, remote, reason}, now); err != nil {
-			return policy.Subject{}, fmt.Errorf("log in: %w", err)
-		}
-		return policy.Subject{}, ErrBadLogin
-	}
-	subject := policy.Subject{Name: name, Role: found.role, Session: newHandle(), Remote: remote}
-	err = a.cfg.Log.Record(ctx, policy.Entry{
-		Event: policy.LoggedIn, Actor: name, Role: subject.Role, Session: subject.Session, Remote: remote, Decision: "allow",
-	})
-	if err != nil {
-		return policy.Subject{}, fmt.Errorf("log in: %w", err)
-	}
-	a.throttle.succeeded("both " + name + " " + remote)
-	a.throttle.succeeded("name " + name)
-	return subject, nil
-}
-
-// LogOut logs the end of a session.
-func (a *Accounts) LogOut(ctx context.Context, s policy.Subject) error {
-	err := a.cfg.Log.Record(ctx, policy.Entry{Event: policy.LoggedOut, Actor: s.Name, Role: s.Role, Session: s.Session, Remote: s.Remote})
-	if err != nil {
-		return fmt.Errorf("log out %s: %w", s.Name, err)
-	}
-	return nil
-}
-
 // Current fails with ErrRevoked if the account of a session that began at since is disabled, gone, has
 // another role, or was changed after that. The server asks it at every request.
 func (a *Accounts) Current(ctx context.Context, s policy.Subject, since time.Time) error {
@@ -262,29 +200,4 @@ func (a *Accounts) find(ctx context.Context, name string) (account, bool, error)
 	}
 	found.role, found.disabled = policy.Role(role), disabled.Valid
 	return found, true, nil
-}
-
-// Run logs coalesced failures when their minute is over, until ctx ends.
-func (a *Accounts) Run(ctx context.Context) error {
-	tick := time.NewTicker(coalesceFor / 6)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			return a.failures.flush(last, a.cfg.Now().Add(coalesceFor))
-		case <-tick.C:
-			if err := a.failures.flush(ctx, a.cfg.Now()); err != nil && ctx.Err() == nil {
-				a.cfg.Logger.Error("failed logins were not logged; trying again", "error", err)
-			}
-		}
-	}
-}
-
-// newHandle names a session in the log. It is not the cookie and opens nothing.
-func newHandle() string {
-	var random [8]byte
-	rand.Read(random[:])
-	return hex.EncodeToString(random[:])
 }

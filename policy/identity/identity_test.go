@@ -23,24 +23,25 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
 }
 
-// book is a log that keeps entries in memory, and fails when told to.
+// book is a log that keeps entries in memory, refuses what the real one would, and fails when told to.
 type book struct {
 	mu      sync.Mutex
 	entries []policy.Entry
 	fail    error
 }
 
-func (b *book) Append(_ context.Context, _ *sql.Tx, e policy.Entry) error {
-	return b.Record(context.Background(), e)
+func (b *book) Append(ctx context.Context, _ *sql.Tx, e policy.Entry) error {
+	return b.Record(ctx, e)
 }
 
-func (b *book) Record(_ context.Context, e policy.Entry) error {
+func (b *book) Record(ctx context.Context, e policy.Entry) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.fail == nil {
-		b.entries = append(b.entries, e)
+	if err := errors.Join(b.fail, ctx.Err(), e.Validate()); err != nil {
+		return err
 	}
-	return b.fail
+	b.entries = append(b.entries, e)
+	return nil
 }
 
 func (b *book) take() []policy.Entry {
@@ -174,8 +175,16 @@ func TestAccountRules(t *testing.T) {
 	if entries := b.log.take(); len(entries) != 1 || entries[0].Event != policy.AccountCreated || entries[0].Object != "account:bo" {
 		t.Errorf("logged %+v, want the one account that was made", entries)
 	}
-	if err := b.SetPassword(t.Context(), "nobody", password); !errors.Is(err, identity.ErrNoAccount) {
-		t.Errorf("password of nobody: error %v", err)
+	for what, err := range map[string]error{
+		"password": b.SetPassword(t.Context(), "nobody", password), "role": b.SetRole(t.Context(), "nobody", policy.Auditor),
+		"enabling": b.Enable(t.Context(), "nobody"), "disabling": b.Disable(t.Context(), "nobody"),
+	} {
+		if !errors.Is(err, identity.ErrNoAccount) {
+			t.Errorf("%s of nobody: error %v", what, err)
+		}
+	}
+	if err := b.SetRole(t.Context(), "anna", "root"); !errors.Is(err, identity.ErrBadRole) {
+		t.Errorf("an unknown role: error %v", err)
 	}
 	var hash string
 	if err := b.db.QueryRowContext(t.Context(), `SELECT hash FROM identity_account WHERE name = 'anna'`).Scan(&hash); err != nil ||
@@ -188,6 +197,10 @@ func TestChangedAccountEndsItsSessions(t *testing.T) {
 	for name, change := range map[string]func(*bench) error{
 		"disabled":         func(b *bench) error { return b.Disable(context.Background(), "anna") },
 		"password changed": func(b *bench) error { return b.SetPassword(context.Background(), "anna", password+"2") },
+		"another role":     func(b *bench) error { return b.SetRole(context.Background(), "anna", policy.Operator) },
+		"disabled for a while": func(b *bench) error {
+			return errors.Join(b.Disable(context.Background(), "anna"), b.Enable(context.Background(), "anna"))
+		},
 	} {
 		b := setUp(t)
 		b.with(t, "anna", policy.Investigator)
@@ -206,8 +219,21 @@ func TestChangedAccountEndsItsSessions(t *testing.T) {
 		if err := b.Current(t.Context(), s, since); !errors.Is(err, identity.ErrRevoked) {
 			t.Errorf("%s: after: error %v, want ErrRevoked", name, err)
 		}
-		if _, err := b.Authenticate(t.Context(), "anna", password, "192.0.2.7"); !errors.Is(err, identity.ErrBadLogin) {
-			t.Errorf("%s: login with the old password: error %v", name, err)
+		for _, e := range b.log.take()[1:] {
+			if e.Event != policy.AccountChanged || e.Object != "account:anna" || e.Details["changed"] == "" {
+				t.Errorf("%s: logged %+v", name, e)
+			}
+		}
+		again, err := b.Authenticate(t.Context(), "anna", password, "192.0.2.7")
+		switch name {
+		case "disabled", "password changed":
+			if !errors.Is(err, identity.ErrBadLogin) {
+				t.Errorf("%s: login as before: error %v", name, err)
+			}
+		default:
+			if err != nil || (again.Role == policy.Operator) != (name == "another role") {
+				t.Errorf("%s: login as before: %+v, error %v", name, again, err)
+			}
 		}
 		promoted := s
 		promoted.Role = policy.Auditor
@@ -215,113 +241,6 @@ func TestChangedAccountEndsItsSessions(t *testing.T) {
 			t.Errorf("%s: another role: error %v, want ErrRevoked", name, err)
 		}
 	}
-}
-
-func TestGuessingGetsSlow(t *testing.T) {
-	b := setUp(t)
-	b.with(t, "anna", policy.Investigator)
-	tried := 0
-	var wait *identity.WaitError
-	for range 1000 {
-		_, err := b.Authenticate(t.Context(), "anna", "wrong", "192.0.2.7")
-		switch {
-		case errors.As(err, &wait):
-			b.now = b.now.Add(time.Second)
-		case errors.Is(err, identity.ErrBadLogin):
-			tried++
-		default:
-			t.Fatal(err)
-		}
-	}
-	if tried > 16 {
-		t.Errorf("%d guesses in a quarter of an hour, want at most 16", tried)
-	}
-	if _, err := b.Authenticate(t.Context(), "anna", password, "192.0.2.7"); !errors.As(err, &wait) || wait.For > 5*time.Minute {
-		t.Errorf("the right password while waiting: error %v, want at most 5 min of waiting", err)
-	}
-	if _, err := b.Authenticate(t.Context(), "anna", password, "198.51.100.1"); err != nil {
-		t.Errorf("the owner, from another address: error %v", err)
-	}
-	b.now = b.now.Add(6 * time.Minute)
-	if _, err := b.Authenticate(t.Context(), "anna", password, "192.0.2.7"); err != nil {
-		t.Errorf("after the wait: error %v", err)
-	}
-}
-
-func TestGuessingFromEverywhereGetsSlowToo(t *testing.T) {
-	b := setUp(t)
-	b.with(t, "anna", policy.Investigator)
-	tried := 0
-	for i := range 200 {
-		_, err := b.Authenticate(t.Context(), "anna", "wrong", "192.0.2."+string(rune('a'+i%26))+strings.Repeat("x", i/26))
-		if errors.Is(err, identity.ErrBadLogin) {
-			tried++
-		}
-	}
-	if tried > 21 {
-		t.Errorf("%d guesses, want at most 21", tried)
-	}
-	b.now = b.now.Add(31 * time.Second)
-	if _, err := b.Authenticate(t.Context(), "anna", password, "198.51.100.1"); err != nil {
-		t.Errorf("the owner is locked out for longer than 30 s: %v", err)
-	}
-}
-
-func TestFailuresAreCoalescedAndNoneIsLost(t *testing.T) {
-	b := setUp(t)
-	b.with(t, "anna", policy.Investigator)
-	const tries = 50
-	for range tries {
-		if _, err := b.Authenticate(t.Context(), "anna", "wrong", "192.0.2.7"); err == nil {
-			t.Fatal("logged in")
-		}
-	}
-	before := len(b.log.take())
-	if before == 0 || before > 2 {
-		t.Errorf("%d entries at once, want one each for wrong and throttled", before)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := b.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
-	total := before
-	for _, e := range b.log.take() {
-		total++
-		if e.Event != policy.LoginFailed {
-			t.Errorf("logged %+v", e)
-		}
-		if more := e.Details["more"]; more != "" {
-			n := 0
-			for _, digit := range more {
-				n = 10*n + int(digit-'0')
-			}
-			total += n
-		}
-	}
-	if total != tries {
-		t.Errorf("%d failures in the log, want %d", total, tries)
-	}
-}
-
-func TestACrowdIsTurnedAway(t *testing.T) {
-	b := setUp(t)
-	b.with(t, "anna", policy.Investigator)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := b.Authenticate(ctx, "anna", password, "192.0.2.7"); err == nil {
-		t.Error("logged in after the client left")
-	}
-	var crowd sync.WaitGroup
-	for range 200 {
-		crowd.Go(func() {
-			_, err := b.Authenticate(t.Context(), "anna", password, "192.0.2.7")
-			if err != nil && !errors.Is(err, identity.ErrBusy) {
-				t.Error(err)
-			}
-		})
-	}
-	crowd.Wait()
 }
 
 func TestNewPassword(t *testing.T) {
@@ -359,14 +278,12 @@ func TestSessions(t *testing.T) {
 	find("none", "")
 	b.now = b.now.Add(time.Minute)
 	find("t2", "")
-	if all, err := s.AllCtx(t.Context()); err != nil || len(all) != 1 || string(all["t1"]) != "two" {
-		t.Errorf("all %v, error %v", all, err)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.Run(ctx) }()
-	for rows, tries := 2, 0; rows != 1; tries++ {
-		if tries > 1000 {
+	deadline := time.Now().Add(10 * time.Second)
+	for rows := 2; rows != 1; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
 			t.Fatalf("%d sessions are left: expired ones are not removed", rows)
 		}
 		if err := b.db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM identity_session`).Scan(&rows); err != nil {

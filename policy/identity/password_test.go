@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 )
 
 func FuzzParsePHC(f *testing.F) {
@@ -43,21 +42,6 @@ func TestCrowdBeyondTheQueueIsBusy(t *testing.T) {
 	}
 	if _, err := h.hash(context.Background(), "x"); !errors.Is(err, ErrBusy) {
 		t.Errorf("error %v, want ErrBusy", err)
-	}
-}
-
-func TestThrottleIsBounded(t *testing.T) {
-	th := throttle{seen: map[string]*tries{}}
-	now := time.Unix(0, 0)
-	for i := range maxKeys + 10 {
-		now = now.Add(time.Millisecond)
-		th.failed(string(rune(i)), limit{longest: time.Minute}, now)
-	}
-	if len(th.seen) > maxKeys {
-		t.Errorf("%d keys, want at most %d", len(th.seen), maxKeys)
-	}
-	if th.wait(string(rune(maxKeys+9)), now) == 0 {
-		t.Error("the newest failure was forgotten")
 	}
 }
 

@@ -19,10 +19,7 @@ type Sessions struct {
 	logger *slog.Logger
 }
 
-var (
-	_ scs.CtxStore         = (*Sessions)(nil)
-	_ scs.IterableCtxStore = (*Sessions)(nil)
-)
+var _ scs.CtxStore = (*Sessions)(nil)
 
 // NewSessions makes the store; now and logger may be nil. The tables must exist: see Migrate.
 func NewSessions(db *sql.DB, now func() time.Time, logger *slog.Logger) *Sessions {
@@ -71,29 +68,7 @@ func (s *Sessions) DeleteCtx(ctx context.Context, token string) error {
 	return nil
 }
 
-// AllCtx reads all sessions that have not expired.
-func (s *Sessions) AllCtx(ctx context.Context) (map[string][]byte, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT token, data FROM identity_session WHERE expires > $1 AND ended = 0`, s.now().UnixMicro())
-	if err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
-	}
-	defer rows.Close()
-	all := map[string][]byte{}
-	for rows.Next() {
-		var token string
-		var data []byte
-		if err := rows.Scan(&token, &data); err != nil {
-			return nil, fmt.Errorf("list sessions: %w", err)
-		}
-		all[token] = data
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
-	}
-	return all, nil
-}
-
-// Find, Commit, Delete and All are for scs versions and callers without a context.
+// Find is FindCtx without a context: scs asks for such a store and then uses the other methods.
 func (s *Sessions) Find(token string) ([]byte, bool, error) {
 	return s.FindCtx(context.Background(), token)
 }

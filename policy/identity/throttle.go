@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -11,6 +13,9 @@ import (
 type throttle struct {
 	mu   sync.Mutex
 	seen map[string]*tries
+	// homes are the pairs of account and network that lately logged in, and when: there the failures of
+	// strangers elsewhere make nobody wait.
+	homes map[string]time.Time
 }
 
 type tries struct {
@@ -19,8 +24,9 @@ type tries struct {
 	until    time.Time
 }
 
-// limit is how patient the throttle is with one kind of key.
+// limit is how patient the throttle is with one key.
 type limit struct {
+	key     string
 	free    int
 	longest time.Duration
 }
@@ -28,61 +34,127 @@ type limit struct {
 const (
 	firstWait = time.Second
 	forgetIn  = 15 * time.Minute // without a failure
+	homeFor   = 30 * 24 * time.Hour
 	maxKeys   = 10_000
 )
 
-// wait is how long the key must still wait; zero if it may try.
-func (t *throttle) wait(key string, now time.Time) time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if k := t.seen[key]; k != nil {
-		return max(0, k.until.Sub(now))
-	}
-	return 0
+func newThrottle() *throttle {
+	return &throttle{seen: map[string]*tries{}, homes: map[string]time.Time{}}
 }
 
-// failed counts a failure.
-func (t *throttle) failed(key string, l limit, now time.Time) {
+// try is one login on its way, which counts as a failure until it is known to be none: so many tries at
+// once are not more than one after the other.
+type try struct {
+	throttle *throttle
+	pair     string
+	counted  []counted
+}
+
+// counted is what a try did to a key.
+type counted struct {
+	key         string
+	before, set time.Time
+}
+
+// try counts a try to log in as name from a network, or says how long it must wait.
+func (t *throttle) try(name, from string, now time.Time) (*try, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k := t.seen[key]
+	pair, address, account := patience(name, from)
+	limits := []limit{pair, address, account}
+	if last, ok := t.homes[pair.key]; ok && now.Sub(last) < homeFor {
+		limits = limits[:2]
+	}
+	var wait time.Duration
+	for _, l := range limits {
+		if k := t.seen[l.key]; k != nil {
+			wait = max(wait, k.until.Sub(now))
+		}
+	}
+	if wait > 0 {
+		return nil, wait
+	}
+	this := &try{throttle: t, pair: pair.key}
+	for _, l := range limits {
+		this.counted = append(this.counted, t.count(l, now))
+	}
+	return this, 0
+}
+
+// count adds a failure to a key. The caller holds the lock.
+func (t *throttle) count(l limit, now time.Time) counted {
+	k := t.seen[l.key]
 	if k == nil {
 		t.makeRoom(now)
 		k = &tries{}
-		t.seen[key] = k
+		t.seen[l.key] = k
 	}
 	if now.Sub(k.last) > forgetIn {
 		k.failures = 0
 	}
+	c := counted{key: l.key, before: k.until}
 	k.failures++
 	k.last = now
 	if over := k.failures - l.free; over > 0 {
 		k.until = now.Add(min(firstWait<<min(over-1, 20), l.longest))
 	}
+	c.set = k.until
+	return c
 }
 
-// succeeded forgets the failures of a key.
-func (t *throttle) succeeded(key string) {
+// undo takes the try back: no password was looked at.
+func (y *try) undo() {
+	y.throttle.mu.Lock()
+	defer y.throttle.mu.Unlock()
+	y.takeBack()
+}
+
+func (y *try) takeBack() {
+	for _, c := range y.counted {
+		k := y.throttle.seen[c.key]
+		if k == nil {
+			continue // there was no room for it any more
+		}
+		k.failures = max(0, k.failures-1)
+		if k.until.Equal(c.set) {
+			k.until = c.before
+		}
+	}
+}
+
+// succeeded takes the try back and forgets the failures of the pair, and half of those of its address and
+// account: many people share an address, and those who get in make up for those who mistype.
+func (y *try) succeeded(now time.Time) {
+	t := y.throttle
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.seen, key)
+	y.takeBack()
+	for _, c := range y.counted {
+		if k := t.seen[c.key]; k != nil {
+			k.failures /= 2
+		}
+	}
+	delete(t.seen, y.pair)
+	dropOldest(t.homes, func(last time.Time) time.Time { return last })
+	t.homes[y.pair] = now
 }
 
-// makeRoom keeps the table bounded: first what is forgotten anyway goes, else the one that failed
-// longest ago.
+// makeRoom keeps the table bounded: what is forgotten anyway goes, and what failed longest ago.
 func (t *throttle) makeRoom(now time.Time) {
 	if len(t.seen) < maxKeys {
 		return
 	}
-	var oldest string
-	for key, k := range t.seen {
-		if now.Sub(k.last) > forgetIn {
-			delete(t.seen, key)
-		} else if oldest == "" || k.last.Before(t.seen[oldest].last) {
-			oldest = key
-		}
+	maps.DeleteFunc(t.seen, func(_ string, k *tries) bool { return now.Sub(k.last) > forgetIn })
+	dropOldest(t.seen, func(k *tries) time.Time { return k.last })
+}
+
+// dropOldest takes a tenth of a full table at once, so that nobody can make each login search all of it.
+func dropOldest[V any](table map[string]V, last func(V) time.Time) {
+	if len(table) < maxKeys {
+		return
 	}
-	if len(t.seen) >= maxKeys {
-		delete(t.seen, oldest)
+	keys := slices.SortedFunc(maps.Keys(table), func(a, b string) int { return last(table[a]).Compare(last(table[b])) })
+	for _, key := range keys[:maxKeys/10] {
+		delete(table, key)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"klarsyn/policy"
 )
 
 //go:embed migrations/*.sql
@@ -32,39 +34,50 @@ func Migrate(ctx context.Context, db *sql.DB, dialect string) error {
 	return nil
 }
 
-// ErrNotKept says that a revision was never in force here.
-var ErrNotKept = errors.New("no such revision of the rules was kept")
-
 // Keep stores the text in force under its revision, so that every decision that names the revision in
-// the log can be repeated for as long as the log lives. Call it after New and after each Load.
-func (r *Rules) Keep(ctx context.Context, db *sql.DB, now time.Time) error {
+// the log can be repeated for as long as the log lives. If another revision was in force before, or none,
+// the log says in the same transaction that this one decides from here. Call it after New and after each Load.
+func (r *Rules) Keep(ctx context.Context, db *sql.DB, log policy.Log, actor string, now time.Time) error {
 	current := r.current.Load()
 	if current == nil {
 		return errors.New("keep rules: none are in force")
 	}
-	_, err := db.ExecContext(ctx, `
-		INSERT INTO rules_revision (revision, since, model, policy, truth) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (revision) DO NOTHING`,
-		current.name, now.UnixMicro(), current.text.Model, current.text.Policy, current.text.Truth)
-	if err != nil {
+	if err := keep(ctx, db, log, actor, now, current); err != nil {
 		return fmt.Errorf("keep rules revision %s: %w", current.name, err)
 	}
 	return nil
 }
 
-// Kept reads the text of a revision that was in force. A text that does not hash to its revision is refused.
-func Kept(ctx context.Context, db *sql.DB, revision string) (Text, error) {
-	var t Text
-	err := db.QueryRowContext(ctx, `SELECT model, policy, truth FROM rules_revision WHERE revision = $1`, revision).
-		Scan(&t.Model, &t.Policy, &t.Truth)
-	if errors.Is(err, sql.ErrNoRows) {
-		return Text{}, fmt.Errorf("rules revision %q: %w", revision, ErrNotKept)
-	}
+func keep(ctx context.Context, db *sql.DB, log policy.Log, actor string, now time.Time, current *revision) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return Text{}, fmt.Errorf("rules revision %q: %w", revision, err)
+		return err
 	}
-	if t.Revision() != revision {
-		return Text{}, fmt.Errorf("rules revision %q was changed: its text is revision %s", revision, t.Revision())
+	defer tx.Rollback()
+	var newest string
+	var since int64
+	err = tx.QueryRowContext(ctx, `SELECT revision, since FROM rules_revision ORDER BY since DESC LIMIT 1`).Scan(&newest, &since)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
 	}
-	return t, nil
+	if newest == current.name {
+		return nil
+	}
+	// Later than the newest also by a clock that was set back: the order is what the next start reads.
+	since = max(since+1, now.UnixMicro())
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO rules_revision (revision, since, model, policy, truth) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (revision) DO UPDATE SET since = excluded.since`,
+		current.name, since, current.text.Model, current.text.Policy, current.text.Truth)
+	if err != nil {
+		return err
+	}
+	entry := policy.Entry{
+		Event: policy.RulesActivated, Actor: actor, Object: "rules:" + current.name, Revision: current.name,
+		Details: map[string]string{"before": newest},
+	}
+	if err := log.Append(ctx, tx, entry); err != nil {
+		return err
+	}
+	return tx.Commit()
 }

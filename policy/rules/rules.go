@@ -56,7 +56,6 @@ func (t Text) Revision() string {
 type Rules struct {
 	current atomic.Pointer[revision]
 	loading sync.Mutex
-	failure atomic.Pointer[error]
 }
 
 var _ policy.Rules = (*Rules)(nil)
@@ -79,18 +78,15 @@ func New() (*Rules, error) {
 }
 
 // Load builds a new enforcer, holds it against the truth table and puts it in force. If anything is
-// wrong, what was in force stays, and Failure says why until a later load succeeds.
+// wrong, what was in force stays, and the error says why.
 func (r *Rules) Load(text Text) error {
 	r.loading.Lock()
 	defer r.loading.Unlock()
 	next, err := build(text)
 	if err != nil {
-		err = fmt.Errorf("rules revision %s is not put in force: %w", text.Revision(), err)
-		r.failure.Store(&err)
-		return err
+		return fmt.Errorf("rules revision %s is not put in force: %w", text.Revision(), err)
 	}
 	r.current.Store(next)
-	r.failure.Store(nil)
 	return nil
 }
 
@@ -113,22 +109,6 @@ func (v *revision) allow(role, action, group, purpose string) (policy.Verdict, e
 		verdict.Rule = matched[0]
 	}
 	return verdict, nil
-}
-
-// Revision names what is in force; empty if nothing is.
-func (r *Rules) Revision() string {
-	if current := r.current.Load(); current != nil {
-		return current.name
-	}
-	return ""
-}
-
-// Failure is why the newest load failed; nil if it did not.
-func (r *Rules) Failure() error {
-	if failure := r.failure.Load(); failure != nil {
-		return *failure
-	}
-	return nil
 }
 
 // equalities is the only kind of matcher there may be: fields compared with their namesakes. Functions

@@ -208,15 +208,21 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// RecordingSince is where the camera's last gap ended, or its first clip began if it never had one;
-// zero if it never recorded. It means nothing while a gap is open.
-func (c *Catalogue) RecordingSince(ctx context.Context, cam camera.ID) (time.Time, error) {
-	var us int64
-	err := c.DB.QueryRowContext(ctx, `SELECT COALESCE(
-		(SELECT MAX(to_us) FROM catalogue_gap WHERE camera = $1 AND to_us > 0),
-		(SELECT MIN(start_us) FROM catalogue_clip WHERE camera = $1), 0)`, cam).Scan(&us)
+// RecordingSince is where the camera's last gap ended, or its first clip began if it never had one. It is
+// zero if the camera never recorded, and if it showed no life since alive: its newest clip ended before
+// that, or has no end and began before that, because its recorder died. It means nothing while a gap is open.
+func (c *Catalogue) RecordingSince(ctx context.Context, cam camera.ID, alive time.Time) (time.Time, error) {
+	var us, life int64
+	err := c.DB.QueryRowContext(ctx, `SELECT
+		COALESCE((SELECT MAX(to_us) FROM catalogue_gap WHERE camera = $1 AND to_us > 0),
+			(SELECT MIN(start_us) FROM catalogue_clip WHERE camera = $1), 0),
+		COALESCE((SELECT CASE WHEN end_us > 0 THEN end_us ELSE start_us END FROM catalogue_clip
+			WHERE camera = $1 ORDER BY start_us DESC, end_us DESC LIMIT 1), 0)`, cam).Scan(&us, &life)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("reading since when camera %s records: %w", cam, err)
+	}
+	if life < micros(alive) {
+		return time.Time{}, nil
 	}
 	return instant(us), nil
 }

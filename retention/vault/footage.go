@@ -31,8 +31,13 @@ type Reader interface {
 	Stat(ctx context.Context, key string) (object.Info, error)
 }
 
-// Clock tells the latest time that any clock knows.
-type Clock interface{ Reading() time.Time }
+// Clock tells the latest time that any clock knows, by which footage expires, and the time that the log
+// goes by, by which grants do: the Gate mints them by it, and the two differ by as much as a system clock
+// that nobody vouched for.
+type Clock interface {
+	Reading() time.Time
+	Logging() time.Time
+}
 
 // Vault opens footage for those who hold a Grant.
 type Vault struct {
@@ -53,7 +58,7 @@ func (v *Vault) Open(ctx context.Context, g policy.Grant, clipID string) (retent
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if !g.Opens(c.ID, string(c.Camera), v.Clock.Reading()) {
+	if !g.Opens(c.ID, string(c.Camera), v.Clock.Logging()) {
 		return nil, retention.ErrNoGrant
 	}
 	if err := v.alive(c); err != nil {

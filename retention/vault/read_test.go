@@ -142,6 +142,48 @@ func TestNothingOpensWithoutItsGrant(t *testing.T) {
 	}
 }
 
+// Logging is the clock that grants are minted by; the site's clocks agree unless a test says otherwise.
+func (s *site) Logging() time.Time { return s.Reading() }
+
+// doubted is a site whose system clock is far ahead of its log, as after a long stop: nobody vouched for it.
+type doubted struct {
+	*site
+	ahead time.Duration
+}
+
+func (d doubted) Reading() time.Time { return d.site.Reading().Add(d.ahead) }
+
+// A grant lives by the clock that minted it, so that a doubted system clock shuts nobody out; a deadline
+// passes by whichever clock is later.
+func TestGrantsGoByTheLogsClock(t *testing.T) {
+	s := newSite(t)
+	c, plain := s.record("k0", noon, 1000)
+	s.move()
+	month, err := policy.ParsePeriod("P1M")
+	s.must(err)
+	s.permit.Retention = month
+	long, _ := s.record("k1", noon, 1000)
+	s.move()
+	v := s.vault()
+	v.Clock = doubted{s, 26 * time.Hour}
+	f, err := v.Open(t.Context(), s.look(long), long.ID)
+	if err != nil {
+		t.Fatalf("a grant of this minute: %v", err)
+	}
+	defer f.Close()
+	if got, err := io.ReadAll(f); err != nil || len(got) != len(plain) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if _, err := v.Open(t.Context(), s.look(c), c.ID); !errors.Is(err, retention.ErrGone) {
+		t.Errorf("past its deadline by the later clock: %v", err)
+	}
+	grant := s.look(long)
+	s.set(noon.Add(25 * time.Hour))
+	if _, err := v.Open(t.Context(), grant, long.ID); !errors.Is(err, retention.ErrNoGrant) {
+		t.Errorf("a grant that has expired by the log's clock: %v", err)
+	}
+}
+
 // From the deadline on nothing is shown, also to whom is watching, and whether or not anybody deleted.
 func TestDeadlineEndsReading(t *testing.T) {
 	s := newSite(t)
