@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net/url"
 	"regexp"
 )
 
@@ -68,19 +67,8 @@ func (c Camera) Validate() error {
 	if _, err := ParseID(string(c.ID)); err != nil {
 		return err
 	}
-	u, err := url.Parse(c.URL)
-	if err != nil {
-		// url.Error quotes its input, which may hold a password.
-		return fmt.Errorf("camera %s: url is not a URL: want rtsp://HOST:PORT/PATH", c.ID)
-	}
-	if u.User != nil {
-		return fmt.Errorf("camera %s: url holds credentials: move them to username and password", c.ID)
-	}
-	if u.Scheme != "rtsp" && u.Scheme != "rtsps" {
-		return fmt.Errorf("camera %s: url scheme %q: want rtsp or rtsps", c.ID, u.Scheme)
-	}
-	if u.Hostname() == "" {
-		return fmt.Errorf("camera %s: url has no host: want rtsp://HOST:PORT/PATH", c.ID)
+	if err := checkAddress(c.URL); err != nil {
+		return fmt.Errorf("camera %s: %w", c.ID, err)
 	}
 	if err := c.Profile.Validate(); err != nil {
 		return fmt.Errorf("camera %s: %w", c.ID, err)

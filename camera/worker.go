@@ -39,13 +39,14 @@ type WorkerConfig struct {
 	Recorder   Recorder
 	Counter    Counter
 	Permission Permission
-	Now        func() time.Time
-	Log        *slog.Logger
+	// Now is the clock that pictures are stamped by, the same as the source's.
+	Now func() time.Time
+	Log *slog.Logger
 	// Queue bounds what waits between the network and the disk, in access units (default 512).
 	Queue int
 	// QueueBytes bounds the same by size (default 64 MiB): a camera decides how large its pictures are.
 	QueueBytes int64
-	// Recheck is how often a missing permit is looked for again (default 1 s).
+	// Recheck is how often a missing permit is looked for again, and a valid one looked at again (default 1 s).
 	Recheck time.Duration
 }
 
@@ -67,7 +68,8 @@ type Worker struct {
 
 	// What follows is owned by the goroutine that pulls, which is also the one that calls the sink's methods.
 	overflow bool            // pictures are being turned away
-	untold   *Gap            // why, if the queue had no room even for that
+	untold   *Gap            // the latest gap that the full queue had no room for
+	down     string          // why the camera does not deliver, as it was logged; empty since it last delivered
 	pulling  context.Context // of the running session: once it is done, the end of the session is ours
 }
 
@@ -116,13 +118,19 @@ func (w *Worker) Run(ctx context.Context) error {
 	if pullErr != nil {
 		detail = "recorder stopped by a fault"
 	}
-	w.send(event{gap: &Gap{Camera: w.cfg.Camera, From: w.cfg.Now(), Cause: OurFault, Detail: detail}})
+	w.say(w.cfg.Now(), OurFault, detail)
 	close(w.events)
 	return errors.Join(pullErr, <-recorded)
 }
 
-// send waits for room; only for the few events that must not be lost.
-func (w *Worker) send(e event) { w.events <- e }
+// say waits for room: it is for the few gaps that nothing may come before or instead of.
+func (w *Worker) say(from time.Time, why Cause, detail string) {
+	if w.untold != nil {
+		w.events <- event{gap: w.untold}
+		w.untold = nil
+	}
+	w.events <- event{gap: &Gap{Camera: w.cfg.Camera, From: from, Cause: why, Detail: detail}}
+}
 
 // pull runs the source for as long as a permit says so.
 func (w *Worker) pull(ctx context.Context) error {
@@ -134,7 +142,7 @@ func (w *Worker) pull(ctx context.Context) error {
 			if !refused {
 				refused, connected = true, false
 				w.cfg.Log.Warn("not recording: no valid permit covers this camera now")
-				w.send(event{gap: &Gap{Camera: w.cfg.Camera, From: now, Cause: NotPermitted, Detail: "no valid permit"}})
+				w.say(now, NotPermitted, "no valid permit")
 			}
 			sleep(ctx, w.cfg.Recheck)
 			continue
@@ -142,10 +150,10 @@ func (w *Worker) pull(ctx context.Context) error {
 		if connected {
 			// The answer about the permit changed from yes to yes, such as to a new version: what the
 			// next session sends does not continue the open clip.
-			w.send(event{gap: &Gap{Camera: w.cfg.Camera, From: now, Cause: OurFault, Detail: "reconnecting under a new permit version"}})
+			w.say(now, OurFault, "reconnecting under a new permit version")
 		}
 		refused, connected = false, true
-		if err := w.session(ctx, now, until); err != nil && ctx.Err() == nil {
+		if err := w.session(ctx, until); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("camera %s: %w", w.cfg.Camera, err)
 		}
 	}
@@ -153,15 +161,19 @@ func (w *Worker) pull(ctx context.Context) error {
 }
 
 // session runs the source until the answer about the permit may change.
-func (w *Worker) session(ctx context.Context, now, until time.Time) error {
-	var cancel context.CancelFunc
-	if until.IsZero() {
-		ctx, cancel = context.WithCancel(ctx)
-	} else {
-		ctx, cancel = context.WithTimeout(ctx, until.Sub(now))
-	}
-	defer cancel()
+func (w *Worker) session(ctx context.Context, until time.Time) error {
+	ctx, cancel := context.WithCancel(ctx)
 	w.pulling = ctx
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		w.watch(ctx, until)
+		cancel()
+	}()
+	defer func() {
+		cancel()
+		<-watched
+	}()
 	err := w.cfg.Source.Run(ctx, w)
 	if ctx.Err() != nil {
 		return nil
@@ -172,8 +184,28 @@ func (w *Worker) session(ctx context.Context, now, until time.Time) error {
 	return err
 }
 
+// watch returns when the permit's answer is over. It asks the clock and the permit again and again: a timer
+// set for the end would outlive it when the clock is set, and would not see a permit that is withdrawn.
+func (w *Worker) watch(ctx context.Context, until time.Time) {
+	for ctx.Err() == nil {
+		now := w.cfg.Now()
+		if ok, _ := w.cfg.Permission.Permitted(w.cfg.Camera, now); !ok {
+			return
+		}
+		wait := w.cfg.Recheck
+		if !until.IsZero() {
+			if !now.Before(until) {
+				return
+			}
+			wait = min(wait, until.Sub(now))
+		}
+		sleep(ctx, wait)
+	}
+}
+
 // Up says that a session delivers from now on.
 func (w *Worker) Up(f Format) {
+	w.down = ""
 	w.cfg.Log.Info("camera delivers", "codec", string(f.Codec))
 }
 
@@ -185,8 +217,13 @@ func (w *Worker) Down(at time.Time, err error) {
 		return
 	}
 	w.downs.Add(1)
-	w.cfg.Log.Warn("camera does not deliver", "err", err)
-	w.offer(event{gap: &Gap{Camera: w.cfg.Camera, From: at, Cause: CameraDown, Detail: err.Error()}})
+	level, text := slog.LevelDebug, err.Error()
+	if text != w.down {
+		// A camera that is away for a week is one line, not one for every attempt.
+		level, w.down = slog.LevelWarn, text
+	}
+	w.cfg.Log.Log(w.pulling, level, "camera does not deliver", "err", err)
+	w.tell(&Gap{Camera: w.cfg.Camera, From: at, Cause: CameraDown, Detail: text})
 }
 
 // Put takes an access unit. When the recorder cannot keep up, pictures are turned away up to a keyframe
@@ -196,51 +233,48 @@ func (w *Worker) Put(f Format, au AccessUnit) {
 	if w.cfg.Counter != nil {
 		w.cfg.Counter.Offer(f, au)
 	}
-	if w.overflow {
-		if !au.Keyframe || cap(w.events)-len(w.events) < cap(w.events)/2 || w.waiting.Load() > w.cfg.QueueBytes/2 {
-			w.dropped.Add(1)
-			return
-		}
-		w.overflow = false
-		if w.untold != nil {
-			w.events <- event{gap: w.untold}
-			w.untold = nil
-		}
-	}
-	if !w.offer(event{format: f, au: au}) {
+	if w.overflow && (!au.Keyframe || w.room() < cap(w.events)/2 || w.waiting.Load() > w.cfg.QueueBytes/2) {
 		w.dropped.Add(1)
+		return
 	}
-}
-
-// offer puts an event into the queue if there is room. The last place is kept for the gap that says
-// that there was none. Only the source's goroutine calls it, so the length can only shrink meanwhile.
-func (w *Worker) offer(e event) bool {
-	size := int64(e.au.Size())
-	if len(w.events) < cap(w.events)-1 && w.waiting.Load()+size <= w.cfg.QueueBytes {
+	w.overflow = false
+	w.tell(nil)
+	size := int64(au.Size())
+	if w.room() > 1 && w.waiting.Load()+size <= w.cfg.QueueBytes {
 		w.waiting.Add(size)
-		w.events <- e
-		return true
+		w.events <- event{format: f, au: au}
+		return
 	}
-	if !w.overflow {
-		w.overflow = true
-		at := e.au.Time
-		if e.gap != nil {
-			at = e.gap.From
-		}
-		w.cfg.Log.Error("recorder cannot keep up: pictures are dropped up to the next keyframe with room")
-		g := &Gap{Camera: w.cfg.Camera, From: at, Cause: OurFault, Detail: "recorder could not keep up"}
-		select {
-		case w.events <- event{gap: g}:
-		default: // what had to be sent before took the last place
-			w.untold = g
-		}
-	}
-	return false
+	w.dropped.Add(1)
+	w.overflow = true
+	w.cfg.Log.Error("recorder cannot keep up: pictures are dropped up to the next keyframe with room")
+	w.tell(&Gap{Camera: w.cfg.Camera, From: au.Time, Cause: OurFault, Detail: "recorder could not keep up"})
 }
 
-// record feeds the recorder, in order, until the queue is closed and empty.
+// room is how many events the queue has room for; pictures leave the last place to a gap. Only the source's
+// goroutine fills the queue, so that room can only grow meanwhile.
+func (w *Worker) room() int { return cap(w.events) - len(w.events) }
+
+// tell hands over a gap, if there is one, after the one that had to wait. What finds no room waits for the
+// next call; of several only the latest, since nothing was recorded between them.
+func (w *Worker) tell(g *Gap) {
+	if w.untold != nil && (w.room() > 1 || w.room() > 0 && g == nil) {
+		w.events <- event{gap: w.untold}
+		w.untold = nil
+	}
+	switch {
+	case g == nil:
+	case w.room() > 0:
+		w.events <- event{gap: g}
+		w.untold = nil // it had no room beside this one
+	default:
+		w.untold = g
+	}
+}
+
+// record feeds the recorder, in order, until the queue is closed and empty. The last event is a gap.
 func (w *Worker) record(ctx context.Context) error {
-	var last error
+	var fault error
 	for e := range w.events {
 		w.waiting.Add(-int64(e.au.Size()))
 		var err error
@@ -249,13 +283,19 @@ func (w *Worker) record(ctx context.Context) error {
 		} else {
 			err = w.cfg.Recorder.Record(ctx, e.format, e.au)
 		}
-		// One line per kind of fault, not one per frame.
-		if err != nil && (last == nil || err.Error() != last.Error()) {
-			w.cfg.Log.Error("not recorded", "err", err)
+		switch {
+		case err != nil:
+			// One line per kind of fault, not one per frame.
+			if fault == nil || err.Error() != fault.Error() {
+				w.cfg.Log.Error("not recorded", "err", err)
+			}
+			fault = err
+		case e.gap != nil || e.au.Keyframe:
+			// A picture that is not a keyframe proves nothing: while no clip is open it is passed over.
+			fault = nil
 		}
-		last = err
 	}
-	return last
+	return fault
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -101,23 +101,6 @@ func (r *recorder) pictures() int {
 	return len(r.told) - len(r.gaps)
 }
 
-// permits holds the instants at which the answer changes; it is yes before the first.
-type permits []struct {
-	at time.Time
-	ok bool
-}
-
-func (p permits) Permitted(_ camera.ID, at time.Time) (ok bool, until time.Time) {
-	ok = true
-	for _, edge := range p {
-		if edge.at.After(at) {
-			return ok, edge.at
-		}
-		ok = edge.ok
-	}
-	return ok, time.Time{}
-}
-
 const stopped = "our-fault: recorder stopped by its operator"
 
 func start(t *testing.T, cfg camera.WorkerConfig) (w *camera.Worker, stop func() error) {
@@ -156,62 +139,6 @@ func TestWorkerRecordsWhatTheCameraDelivers(t *testing.T) {
 	})
 }
 
-// The permit ends and begins again: nothing is pulled in between, and the hole has its cause.
-func TestWorkerPullsOnlyWhilePermitted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rec, src := &recorder{}, &source{sessions: []func(context.Context, camera.Sink) error{frames}}
-		begin := time.Now()
-		ends, again := begin.Add(2050*time.Millisecond), begin.Add(10*time.Second)
-		_, stop := start(t, camera.WorkerConfig{Source: src, Recorder: rec, Permission: permits{{ends, false}, {again, true}}})
-		time.Sleep(9 * time.Second)
-		synctest.Wait()
-		if src.runs.Load() != 1 || rec.pictures() != 21 {
-			t.Errorf("%d sessions and %d pictures while the permit was away", src.runs.Load(), rec.pictures())
-		}
-		if !rec.ended() {
-			t.Error("the clip was not closed when the permit ended")
-		}
-		time.Sleep(3 * time.Second)
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
-		if got := rec.causes(); !slices.Equal(got, []string{"not-permitted: no valid permit", stopped}) {
-			t.Errorf("gaps %q", got)
-		}
-		if g := rec.gaps[0]; !g.From.Equal(ends) || g.Camera != "k1" {
-			t.Errorf("the gap is %+v, want one of k1 from %s on", g, ends)
-		}
-		if src.runs.Load() != 2 || rec.pictures() < 35 {
-			t.Errorf("%d sessions and %d pictures: it did not go on when the permit came back", src.runs.Load(), rec.pictures())
-		}
-	})
-}
-
-// Another version takes over: the clip of the old one ends there, without a word about the camera.
-func TestWorkerEndsTheClipWhenThePermitChanges(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rec := &recorder{}
-		w, stop := start(t, camera.WorkerConfig{
-			Source:   &source{sessions: []func(context.Context, camera.Sink) error{frames}},
-			Recorder: rec, Permission: permits{{time.Now().Add(1050 * time.Millisecond), true}},
-		})
-		time.Sleep(2 * time.Second)
-		if err := stop(); err != nil {
-			t.Fatal(err)
-		}
-		if got := rec.causes(); !slices.Equal(got, []string{"our-fault: reconnecting under a new permit version", stopped}) {
-			t.Errorf("gaps %q", got)
-		}
-		between := slices.Index(rec.told, "our-fault")
-		if rec.told[between+1] != "K" {
-			t.Errorf("after the change came %q, want a keyframe", rec.told[between+1])
-		}
-		if w.Stats().Downs != 0 {
-			t.Error("the change was counted against the camera")
-		}
-	})
-}
-
 func TestWorkerSaysWhenTheCameraIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recorder{}
@@ -245,22 +172,19 @@ func TestWorkerNeverBlocksTheCamera(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const queue = 16
 		rec := &recorder{block: make(chan struct{})}
-		put := func(sink camera.Sink, n int, keyframe bool) {
-			sink.Put(camera.Format{}, camera.AccessUnit{Time: time.Now(), DTS: time.Duration(n) * time.Second, Keyframe: keyframe})
-		}
 		unblocked := make(chan struct{})
 		w, stop := start(t, camera.WorkerConfig{Queue: queue, Recorder: rec, Source: &source{sessions: []func(context.Context, camera.Sink) error{
 			func(ctx context.Context, sink camera.Sink) error {
-				put(sink, 0, true)
+				putAt(sink, 0, true)
 				synctest.Wait() // the recorder has taken the first and hangs in it
 				for n := range 100 {
-					put(sink, 1+n, n%10 == 9) // keyframes without room are dropped too
+					putAt(sink, 1+n, n%10 == 9) // keyframes without room are dropped too
 				}
 				close(rec.block)
 				synctest.Wait() // the queue is empty
-				put(sink, 101, false)
-				put(sink, 102, true)
-				put(sink, 103, false)
+				putAt(sink, 101, false)
+				putAt(sink, 102, true)
+				putAt(sink, 103, false)
 				synctest.Wait()
 				close(unblocked)
 				<-ctx.Done()
@@ -282,6 +206,63 @@ func TestWorkerNeverBlocksTheCamera(t *testing.T) {
 			t.Errorf("stats %+v", s)
 		}
 	})
+}
+
+// The camera goes away while the recorder hangs and the queue is full: that is not forgotten, only told later,
+// and before whatever comes after it.
+func TestWorkerTellsLaterWhatHadNoRoom(t *testing.T) {
+	const keptUp, away = "our-fault: recorder could not keep up", "camera-down: cable cut"
+	for name, c := range map[string]struct {
+		then func(sink camera.Sink) // once the queue is empty again
+		want string                 // told to the recorder after the pictures before
+		gaps []string
+	}{
+		"with the next keyframe": {func(sink camera.Sink) { putAt(sink, 100, true) }, "our-fault camera-down K our-fault", []string{keptUp, away, stopped}},
+		"not before a keyframe":  {func(sink camera.Sink) { putAt(sink, 100, false) }, "our-fault camera-down our-fault", []string{keptUp, away, stopped}},
+		"with the next fault": {func(sink camera.Sink) { sink.Down(time.Now(), errors.New("wrong password")) },
+			"our-fault camera-down camera-down our-fault", []string{keptUp, away, "camera-down: wrong password", stopped}},
+		"at the end": {func(camera.Sink) {}, "our-fault camera-down our-fault", []string{keptUp, away, stopped}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const queue = 8
+				rec := &recorder{block: make(chan struct{})}
+				played := make(chan struct{})
+				_, stop := start(t, camera.WorkerConfig{Queue: queue, Recorder: rec, Source: &source{sessions: []func(context.Context, camera.Sink) error{
+					func(ctx context.Context, sink camera.Sink) error {
+						putAt(sink, 0, true)
+						synctest.Wait() // the recorder has taken the first and hangs in it
+						for n := range 2 * queue {
+							putAt(sink, 1+n, false)
+						}
+						sink.Down(time.Now(), errors.New("no route")) // an earlier one gives way
+						sink.Down(time.Now(), errors.New("cable cut"))
+						close(rec.block)
+						synctest.Wait()
+						c.then(sink)
+						synctest.Wait()
+						close(played)
+						<-ctx.Done()
+						return ctx.Err()
+					},
+				}}})
+				<-played
+				if err := stop(); err != nil {
+					t.Fatal(err)
+				}
+				if got := strings.TrimLeft(strings.Join(rec.told, " "), "Kf "); got != c.want {
+					t.Errorf("told %s\nwant %s", got, c.want)
+				}
+				if got := rec.causes(); !slices.Equal(got, c.gaps) {
+					t.Errorf("gaps %q\nwant %q", got, c.gaps)
+				}
+			})
+		})
+	}
+}
+
+func putAt(sink camera.Sink, second int, keyframe bool) {
+	sink.Put(camera.Format{}, camera.AccessUnit{Time: time.Now(), DTS: time.Duration(second) * time.Second, Keyframe: keyframe})
 }
 
 // The smallest queue still records: one place for pictures, one for the gap.

@@ -9,11 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/oklog/ulid/v2"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
 
 	"klarsyn/camera"
 )
@@ -21,28 +20,21 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate brings the sample tables up to date.
-func Migrate(ctx context.Context, db *sql.DB, dialect string) error {
+// Migrations make the occupancy_ tables, for SQLite and PostgreSQL.
+func Migrations() fs.FS {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		panic(err) // the folder is compiled in
 	}
-	store, err := database.NewStore(database.Dialect(dialect), "occupancy_migrations")
-	if err != nil {
-		return fmt.Errorf("occupancy: %w", err)
-	}
-	p, err := goose.NewProvider("", db, files, goose.WithStore(store))
-	if err != nil {
-		return fmt.Errorf("occupancy: %w", err)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrating the occupancy tables: %w", err)
-	}
-	return nil
+	return files
 }
 
 // Store keeps samples in SQL.
-type Store struct{ DB *sql.DB }
+type Store struct {
+	DB *sql.DB
+	// Now is the clock that ids bear (default time.Now). It may go back; ids do not.
+	Now func() time.Time
+}
 
 // Add keeps samples. Numbers of a sample that is not QualityOK are not kept at all, and a sample whose
 // numbers are none is unknown, whatever it says of itself: a database reads NaN as NULL.
@@ -52,7 +44,12 @@ func (s *Store) Add(ctx context.Context, samples []camera.Sample) error {
 		return fmt.Errorf("keeping samples: %w", err)
 	}
 	defer tx.Rollback() // after Commit it does nothing
+	id, err := lastID(ctx, tx)
+	if err != nil {
+		return fmt.Errorf("keeping samples: %w", err)
+	}
 	for _, m := range samples {
+		id = s.nextID(id)
 		for _, v := range []float64{m.Present, m.Moving, m.Low, m.High} {
 			if m.Quality == camera.QualityOK && (math.IsNaN(v) || math.IsInf(v, 0)) {
 				m.Quality = camera.QualityUnknown
@@ -65,7 +62,7 @@ func (s *Store) Add(ctx context.Context, samples []camera.Sample) error {
 			return v
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO occupancy_sample (id, camera, zone, time_us, present, moving, low, high, quality)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, ulid.Make().String(), m.Camera, m.Zone, m.Time.UnixMicro(),
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, id.String(), m.Camera, m.Zone, m.Time.UnixMicro(),
 			number(m.Present), number(m.Moving), number(m.Low), number(m.High), m.Quality); err != nil {
 			return fmt.Errorf("keeping samples: %w", err)
 		}
@@ -74,6 +71,40 @@ func (s *Store) Add(ctx context.Context, samples []camera.Sample) error {
 		return fmt.Errorf("keeping samples: %w", err)
 	}
 	return nil
+}
+
+// lastID is the newest id that was given, by whichever process.
+func lastID(ctx context.Context, tx *sql.Tx) (id ulid.ULID, err error) {
+	var text sql.NullString
+	if err := tx.QueryRowContext(ctx, `SELECT MAX(id) FROM occupancy_sample`).Scan(&text); err != nil || !text.Valid {
+		return id, err
+	}
+	id, err = ulid.ParseStrict(text.String)
+	if err != nil {
+		return id, fmt.Errorf("the id %q of a sample is no ULID: %w", text.String, err)
+	}
+	return id, nil
+}
+
+// nextID is a new id after last. A clock that was set back, or has not moved on, gives no time to begin with:
+// then the id is a number not far above, and not the very next, which another process may take at the same moment.
+func (s *Store) nextID(last ulid.ULID) ulid.ULID {
+	now := time.Now
+	if s.Now != nil {
+		now = s.Now
+	}
+	if ms := ulid.Timestamp(now()); ms > last.Time() {
+		if id, err := ulid.New(ms, ulid.DefaultEntropy()); err == nil {
+			return id
+		}
+	}
+	carry := 1 + uint64(rand.Uint32())
+	for i := len(last) - 1; i >= 0 && carry > 0; i-- {
+		carry += uint64(last[i])
+		last[i] = byte(carry)
+		carry >>= 8
+	}
+	return last
 }
 
 const columns = `camera, zone, time_us, present, moving, low, high, quality`
@@ -85,7 +116,8 @@ func (s *Store) Samples(ctx context.Context, cam camera.ID, zone string, from, t
 		ORDER BY time_us, camera, zone LIMIT $5`, cam, zone, from.UnixMicro(), to.UnixMicro(), limit)
 }
 
-// Latest is the newest sample of every zone that has one not older than since.
+// Latest is the newest sample of every zone that has one not older than since. The newest is the one that
+// arrived last: after a clock was put right an older one may bear a later time.
 func (s *Store) Latest(ctx context.Context, since time.Time) ([]camera.Sample, error) {
 	return s.query(ctx, `SELECT `+columns+` FROM occupancy_sample WHERE id IN (
 			SELECT MAX(id) FROM occupancy_sample WHERE time_us >= $1 GROUP BY camera, zone)

@@ -19,8 +19,8 @@ import (
 
 // Config is how patient a client is. The zero value gives the defaults.
 type Config struct {
-	// FrameTimeout ends a session that has delivered no picture for so long (5 s). A session that
-	// delivers no keyframe at all may take six times as long.
+	// FrameTimeout ends a session that has delivered no picture for so long (5 s). For a keyframe it waits
+	// six times as long.
 	FrameTimeout time.Duration
 	// DialTimeout bounds the connection and each answer during the handshake (5 s).
 	DialTimeout time.Duration
@@ -55,16 +55,14 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Stats counts since New. All but LastUnit only grow.
+// Stats counts since New.
 type Stats struct {
-	Sessions     uint64    // sessions that delivered at least one picture
-	Failures     uint64    // sessions that ended by themselves or could not begin
-	Units        uint64    // access units handed to the sink
-	Bytes        uint64    // coded bytes in them
-	PacketsLost  uint64    // gaps in the RTP sequence
-	DecodeErrors uint64    // packets or access units that made no sense
-	Dropped      uint64    // access units thrown away because the sink was too slow
-	LastUnit     time.Time // AccessUnit.Time of the last one; zero before the first
+	Sessions     uint64 // sessions that delivered at least one picture
+	Failures     uint64 // sessions that ended by themselves or could not begin
+	Units        uint64 // access units handed to the sink
+	PacketsLost  uint64 // gaps in the RTP sequence
+	DecodeErrors uint64 // packets or access units that made no sense
+	Dropped      uint64 // access units received and thrown away: the sink was too slow, or no stamp could be true
 }
 
 // Client keeps one camera's session. It is run once.
@@ -81,8 +79,7 @@ type Client struct {
 }
 
 type counters struct {
-	sessions, failures, units, bytes, lost, decodeErrors, dropped atomic.Uint64
-	lastUnit                                                      atomic.Int64 // Unix nanoseconds
+	sessions, failures, units, lost, decodeErrors, dropped atomic.Uint64
 }
 
 // New checks the camera's address. It connects to nothing.
@@ -124,19 +121,14 @@ func New(cam camera.Camera, cfg Config) (*Client, error) {
 
 // Stats may be called from any goroutine.
 func (c *Client) Stats() Stats {
-	s := Stats{
+	return Stats{
 		Sessions:     c.n.sessions.Load(),
 		Failures:     c.n.failures.Load(),
 		Units:        c.n.units.Load(),
-		Bytes:        c.n.bytes.Load(),
 		PacketsLost:  c.n.lost.Load(),
 		DecodeErrors: c.n.decodeErrors.Load(),
 		Dropped:      c.n.dropped.Load(),
 	}
-	if ns := c.n.lastUnit.Load(); ns != 0 {
-		s.LastUnit = time.Unix(0, ns).UTC()
-	}
-	return s
 }
 
 // Run delivers to sink until ctx ends, and then returns nil: no failure of the camera ends it. All
@@ -165,23 +157,18 @@ func (c *Client) Run(ctx context.Context, sink camera.Sink) error {
 			level, said = slog.LevelWarn, text
 		}
 		c.log.Log(ctx, level, "camera session ended", "err", end.err, "retry_in", d.Round(time.Millisecond))
-		sleep(ctx, d)
+		select {
+		case <-ctx.Done():
+		case <-time.After(d):
+		}
 	}
 	return nil
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
-// scrub takes the password out of a text that a library wrote. Passwords of three characters and less
+// scrub takes the password out of a text that a library wrote, and what looks like a login in an address. Passwords of three characters and less
 // are left: replacing them would tear words apart and so show them.
 func (c *Client) scrub(text string) string {
+	text = camera.Redact(text)
 	p := string(c.cam.Password)
 	if len(p) < 4 {
 		return text

@@ -103,6 +103,12 @@ func (c *Client) stalled() *Error {
 	return c.fail(ErrStalled, "has sent no picture for %v: the session is begun anew", c.cfg.FrameTimeout)
 }
 
+// keyless is for a stream whose pictures come, and none of them can begin a clip.
+func (c *Client) keyless() *Error {
+	return c.fail(ErrStalled, "has sent no further keyframe for %v: set a keyframe interval of a few seconds on it; the session is begun anew",
+		keyframePatience*c.cfg.FrameTimeout)
+}
+
 func (c *Client) noVideo(desc *description.Session) *Error {
 	var offered []string
 	for _, m := range desc.Medias {
@@ -120,8 +126,12 @@ func (c *Client) noVideo(desc *description.Session) *Error {
 func dialCause(op *net.OpError) string {
 	var dns *net.DNSError
 	switch {
-	case errors.As(op, &dns):
+	case errors.As(op, &dns) && dns.IsNotFound:
 		return "no such host"
+	case errors.As(op, &dns) && dns.IsTimeout:
+		return "its name cannot be resolved (timeout): check DNS"
+	case errors.As(op, &dns):
+		return "its name cannot be resolved (resolver error): check DNS"
 	case op.Timeout():
 		return "timeout"
 	case op.Err != nil:

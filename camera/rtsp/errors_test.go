@@ -221,6 +221,8 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 		{camera.Camera{ID: "k1", URL: "rtsp://u:" + password + "@a/b"}, "move them"},
 		{camera.Camera{ID: "k1", URL: "rtsp://u:" + password + "@a:x/b"}, "not a URL"},
 		{camera.Camera{ID: "k1", URL: "rtsp://a/b#c"}, "fragment"},
+		{camera.Camera{ID: "k1", URL: "rtsp://a/user=admin&password=" + password + "&channel=1.sdp"}, "username and password_file"},
+		{camera.Camera{ID: "k1", URL: "rtsp://a/b?usr=admin&pwd=" + password}, "username and password_file"},
 		{camera.Camera{ID: "k1", URL: "rtsp://a/b", Password: password}, "username"},
 		{camera.Camera{ID: "K 1", URL: "rtsp://a/b"}, "slug"},
 	} {

@@ -21,10 +21,8 @@ const (
 	// backlog bounds the access units between the connection's goroutine and ours. The sink does not
 	// block, so it fills only when the machine stands still.
 	backlog = 64
-	// reportEvery is how often lost packets and decode errors may be a line in the log.
-	reportEvery = 10 * time.Second
-	// keyframePatience times FrameTimeout is how long a stream may come without a keyframe.
-	keyframePatience = 6
+	// backlogBytes bounds the same by size: a camera decides how large its pictures are.
+	backlogBytes = 64 << 20
 )
 
 // outcome is how a session ended.
@@ -42,6 +40,7 @@ type session struct {
 
 	answered atomic.Bool // the other side spoke RTSP
 	units    chan unit
+	waiting  atomic.Int64 // bytes in units
 
 	// asm is owned by the connection's reading goroutine once PLAY was sent.
 	asm *assembler
@@ -116,7 +115,7 @@ func (s *session) newConn() *gortsplib.Client {
 		},
 		OnRequest: func(req *base.Request) {
 			// Never the header: it holds the digest.
-			c.log.Debug("rtsp request", "method", string(req.Method), "url", req.URL.CloneWithoutCredentials().String())
+			c.log.Debug("rtsp request", "method", string(req.Method), "url", c.scrub(req.URL.CloneWithoutCredentials().String()))
 		},
 		OnResponse: func(res *base.Response) {
 			s.answered.Store(true)
@@ -170,95 +169,26 @@ func (s *session) packet(medi *description.Media, _ format.Format, pkt *rtp.Pack
 		s.c.n.decodeErrors.Add(1)
 		return
 	}
-	if u == nil {
-		return
-	}
-	select {
-	case s.units <- *u:
-	default:
+	if u != nil && !s.enqueue(*u) {
 		s.c.n.dropped.Add(1)
 		s.asm.lost()
 	}
 }
 
-func (s *session) deliver(ctx context.Context, sink camera.Sink) outcome {
-	c := s.c
-	ended := make(chan error, 1)
-	go func() { ended <- s.conn.Wait() }()
-	// Close makes Wait return; waiting for it here leaves no goroutine behind.
-	defer func() {
-		s.conn.Close()
-		<-ended //nolint:errcheck // why it ended is known by now
-	}()
-
-	stall := time.NewTimer(keyframePatience * c.cfg.FrameTimeout)
-	defer stall.Stop()
-	report := time.NewTicker(reportEvery)
-	defer report.Stop()
-	noise := c.Stats()
-
-	clock := stamper{wall: s.wall}
-	var upAt time.Time
-	finish := func(err error) outcome {
-		o := s.down(sink, err)
-		o.healthy = !upAt.IsZero() && time.Since(upAt) >= c.cfg.FrameTimeout
-		return o
+// enqueue does not wait: it reports whether there was room. Only the reading goroutine calls it.
+func (s *session) enqueue(u unit) bool {
+	size := int64(u.au.Size())
+	if s.waiting.Load()+size > backlogBytes {
+		return false
 	}
-	for {
-		select {
-		case <-ctx.Done():
-			return finish(ctx.Err())
-
-		case err := <-ended:
-			ended <- err // for the deferred receive
-			return finish(c.ended(err))
-
-		case <-stall.C:
-			if upAt.IsZero() {
-				return finish(c.fail(ErrStalled, "has sent no keyframe with its parameter sets for %v: "+
-					"check its video settings", keyframePatience*c.cfg.FrameTimeout))
-			}
-			return finish(c.stalled())
-
-		case <-report.C:
-			noise = c.reportNoise(noise)
-
-		case u := <-s.units:
-			at, ok := clock.stamp(u.au.DTS, u.arrival)
-			if !ok {
-				return finish(c.fail(ErrClock, "jumped by more than %v in its media time: the session is begun anew", jump))
-			}
-			if step := c.cfg.Now().Sub(s.now()); u.au.Keyframe && (step > jump || step < -jump) {
-				// Stamps that go on by a clock since found wrong would be false evidence, and a false deadline.
-				return finish(c.fail(ErrSystemClock, "is received by a system clock that was set by %v: the session is begun anew", step.Round(time.Millisecond)))
-			}
-			u.au.Time = at
-			c.lastStamp = at
-			if upAt.IsZero() {
-				upAt = time.Now()
-				c.n.sessions.Add(1)
-				sink.Up(u.format)
-			}
-			c.n.units.Add(1)
-			c.n.bytes.Add(uint64(u.au.Size()))
-			c.n.lastUnit.Store(at.UnixNano())
-			sink.Put(u.format, u.au)
-			stall.Reset(c.cfg.FrameTimeout)
-		}
+	s.waiting.Add(size)
+	select {
+	case s.units <- u:
+		return true
+	default:
+		s.waiting.Add(-size)
+		return false
 	}
-}
-
-// reportNoise writes at most one line per period, however bad the line is.
-func (c *Client) reportNoise(before Stats) Stats {
-	now := c.Stats()
-	if now.PacketsLost != before.PacketsLost || now.DecodeErrors != before.DecodeErrors || now.Dropped != before.Dropped {
-		c.log.Warn("camera stream is damaged",
-			"packets_lost", now.PacketsLost-before.PacketsLost,
-			"decode_errors", now.DecodeErrors-before.DecodeErrors,
-			"dropped", now.Dropped-before.Dropped,
-			"period", reportEvery)
-	}
-	return now
 }
 
 // dropBasic takes Basic out of what the camera offers: over plain TCP it would show the password to

@@ -1,10 +1,8 @@
 package rtsp
 
 import (
-	"context"
 	"math/rand/v2"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -167,22 +165,6 @@ func TestBackoff(t *testing.T) {
 		b.reset()
 		if d := b.next(); d > 2*low {
 			t.Fatalf("after a healthy session the wait is %v, want at most %v", d, 2*low)
-		}
-	})
-}
-
-func TestSleepEndsWithContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began := time.Now()
-		sleep(ctx, time.Hour)
-		if d := time.Since(began); d != time.Second {
-			t.Errorf("slept %v, want 1 s", d)
-		}
-		sleep(t.Context(), time.Minute)
-		if d := time.Since(began); d != time.Minute+time.Second {
-			t.Errorf("slept %v in all, want 61 s", d)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package vision
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -202,6 +204,18 @@ type testWriter struct{ t *testing.T }
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Log(strings.TrimSpace(string(p)))
 	return len(p), nil
+}
+
+// signal sends a signal to the child that is counting and gives its process id. It waits for one: a signal to
+// process 0 would go to the test's own group.
+func signal(t *testing.T, c *Counter, sig syscall.Signal) int {
+	t.Helper()
+	pid := 0
+	within(t, 20*time.Second, "a child that counts", func() bool { pid = c.PID(); return pid != 0 })
+	if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 // within waits until ok is true.

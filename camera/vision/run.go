@@ -86,7 +86,7 @@ func (c *Counter) session(ctx context.Context) error {
 	if err := ch.greet(c.cfg.Watchdog); err != nil {
 		return err
 	}
-	setup := wire.Setup{Camera: c.cfg.Camera, Profile: c.cfg.Profile, Learning: c.cfg.Learning}
+	setup := wire.Setup{Profile: c.cfg.Profile, Learning: c.cfg.Learning}
 	if err := ch.send(setup, c.cfg.Watchdog); err != nil {
 		return ch.because(err)
 	}
@@ -141,7 +141,7 @@ func (c *Counter) ask(ch *child, it item) ([]camera.Sample, error) {
 		}
 	}
 	c.seq++
-	au := wire.AccessUnit{Seq: c.seq, Time: it.time, Keyframe: true, NALUs: it.nalus}
+	au := wire.AccessUnit{Seq: c.seq, Time: it.time, NALUs: it.nalus}
 	if err := ch.send(au, c.cfg.Watchdog); err != nil {
 		return nil, refused(err)
 	}
@@ -149,14 +149,23 @@ func (c *Counter) ask(ch *child, it item) ([]camera.Sample, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.answer(m, it.time)
+}
+
+// answer takes what the child said of the keyframe of a time, if it is that.
+func (c *Counter) answer(m wire.Message, at time.Time) ([]camera.Sample, error) {
 	answer, ok := m.(wire.Samples)
-	if !ok || answer.Seq != c.seq {
+	if !ok {
 		return nil, fmt.Errorf("it answered keyframe %d with %T: %w", c.seq, m, wire.ErrMalformed)
+	}
+	if answer.Seq != c.seq || answer.Time.UnixMicro() != at.UnixMicro() {
+		return nil, fmt.Errorf("it answered keyframe %d of %s with keyframe %d of %s: %w", c.seq, at.UTC().Format(time.RFC3339Nano),
+			answer.Seq, answer.Time.Format(time.RFC3339Nano), wire.ErrMalformed)
 	}
 	if answer.Fault != "" {
 		c.cfg.Log.Debug("keyframe could not be counted", "error", answer.Fault)
 	}
-	return c.samples(it.time, answer.Zones)
+	return c.samples(at, answer.Zones)
 }
 
 // refused marks what the protocol refuses before a byte is sent.

@@ -56,59 +56,70 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// A child that is killed is noticed, and while it is away the count is unknown.
 func TestKilledChild(t *testing.T) {
-	v := testClip(t, 3)
-	c, s, _ := run(t, Config{Path: program(binary), Learning: 3})
+	v := testClip(t, 2)
+	c, s, _ := run(t, Config{Path: program(binary), BackoffMin: time.Minute}) // it stays away for the rest of the test
 	last := offer(c, v, 0)
 	within(t, 20*time.Second, "first sample", func() bool { return len(s.at(last)) == 2 })
-	pid := c.PID()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	killed := time.Now()
-	within(t, time.Second, "notice of the death", func() bool { return c.PID() == 0 })
+	signal(t, c, syscall.SIGKILL)
+	within(t, 10*time.Second, "notice of the death", func() bool { return c.PID() == 0 })
 	dead := offer(c, v, 1)
-	within(t, time.Second, "unknown", func() bool { return len(s.at(dead)) == 2 })
+	within(t, 10*time.Second, "unknown", func() bool { return len(s.at(dead)) == 2 })
 	for _, got := range s.at(dead) {
 		if got.Quality != camera.QualityUnknown {
 			t.Errorf("while the child is dead: %+v, want unknown", got)
 		}
 	}
-	within(t, 10*time.Second, "restart", func() bool { return c.PID() != 0 && c.PID() != pid })
-	took := time.Since(killed)
-	t.Logf("back after %v", took)
-	if took > 2*time.Second {
-		t.Errorf("the child was back after %v, want 2s", took)
+	if st := c.Stats(); st.Restarts != 0 || st.Starts != 1 || !strings.Contains(st.LastError, "killed") {
+		t.Errorf("stats: %+v", st)
 	}
-	after := offer(c, v, 2)
-	within(t, 5*time.Second, "sample of the new child", func() bool { return len(s.at(after)) == 2 })
+}
+
+// A child that was killed is back in two seconds, and learns anew. On a machine that is busy with something
+// else, as its first start shows, nobody can promise that.
+func TestKilledChildIsBack(t *testing.T) {
+	v := testClip(t, 2)
+	c, s, _ := run(t, Config{Path: program(binary), Learning: 3})
+	start := within(t, 20*time.Second, "start", func() bool { return c.PID() != 0 })
+	last := offer(c, v, 0)
+	within(t, 20*time.Second, "first sample", func() bool { return len(s.at(last)) == 2 })
+	pid := signal(t, c, syscall.SIGKILL)
+	took := within(t, 20*time.Second, "restart", func() bool { return c.PID() != 0 && c.PID() != pid })
+	bound := 2 * time.Second
+	if start > time.Second {
+		bound = 10 * time.Second
+	}
+	t.Logf("back after %v, the first start took %v", took, start)
+	if took > bound {
+		t.Errorf("the child was back after %v, want %v", took, bound)
+	}
+	after := offer(c, v, 1)
+	within(t, 20*time.Second, "sample of the new child", func() bool { return len(s.at(after)) == 2 })
 	if got := s.at(after)[0]; got.Quality != camera.QualityLearning {
 		t.Errorf("the new child says %+v, want learning", got)
 	}
-	if st := c.Stats(); st.Restarts != 1 || st.Starts != 2 || !strings.Contains(st.LastError, "killed") {
+	if st := c.Stats(); st.Restarts != 1 || st.Starts != 2 {
 		t.Errorf("stats: %+v", st)
 	}
 }
 
 func TestSilentChild(t *testing.T) {
 	v := testClip(t, 2)
-	c, s, _ := run(t, Config{Path: program(binary), Watchdog: 700 * time.Millisecond})
+	c, s, _ := run(t, Config{Path: program(binary), Watchdog: 3 * time.Second})
 	first := offer(c, v, 0)
 	within(t, 20*time.Second, "first sample", func() bool { return len(s.at(first)) == 2 })
-	pid := c.PID()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	pid := signal(t, c, syscall.SIGSTOP)
 	when := offer(c, v, 1)
-	within(t, 5*time.Second, "the watchdog's sample", func() bool { return len(s.at(when)) == 2 })
+	within(t, 20*time.Second, "the watchdog's sample", func() bool { return len(s.at(when)) == 2 })
 	if got := s.at(when)[0]; got.Quality != camera.QualityUnknown {
 		t.Errorf("got %+v, want unknown", got)
 	}
-	within(t, 5*time.Second, "restart", func() bool { return c.PID() != 0 && c.PID() != pid })
+	within(t, 20*time.Second, "restart", func() bool { return c.PID() != 0 && c.PID() != pid })
 	if alive(pid) {
 		t.Error("the silent child lives on")
 	}
-	if st := c.Stats(); !strings.Contains(st.LastError, "no answer") {
+	if st := c.Stats(); !strings.Contains(st.LastError, "no answer for 3s") {
 		t.Errorf("stats: %+v", st)
 	}
 }
@@ -117,11 +128,19 @@ func TestSilentChild(t *testing.T) {
 func TestEveryKeyframeIsAnswered(t *testing.T) {
 	v := testClip(t, 5)
 	c, s, stop := run(t, Config{Path: program(binary), Learning: 3, BackoffMin: 20 * time.Millisecond})
-	const n = 400
-	for i := range n {
-		offer(c, v, i)
-		if pid := c.PID(); i%90 == 60 && pid != 0 {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+	within(t, 20*time.Second, "start", func() bool { return c.PID() != 0 })
+	began := time.Now()
+	n, kill := 0, uint64(20)
+	// Until every kind was seen: counted, unknown, and a child that came back and counts again.
+	for st := c.Stats(); n < 400 || st.Restarts < 2 || st.Unknown == 0 || st.Answered < kill; st = c.Stats() {
+		if time.Since(began) > 2*time.Minute {
+			t.Fatalf("the test saw too little: %+v", st)
+		}
+		offer(c, v, n)
+		n++
+		if st.Restarts < 3 && st.Answered >= kill && c.PID() != 0 {
+			signal(t, c, syscall.SIGKILL)
+			kill = st.Answered + 20
 		}
 		time.Sleep(7 * time.Millisecond)
 	}
@@ -137,18 +156,52 @@ func TestEveryKeyframeIsAnswered(t *testing.T) {
 	}
 	st := c.Stats()
 	t.Logf("%+v", st)
-	if len(count) != 2*n || len(s.samples()) != 2*n || st.Samples != 2*n || st.Answered+st.Unknown != n || st.Lost != 0 {
+	if len(count) != 2*n || len(s.samples()) != 2*n || st.Samples != uint64(2*n) || st.Answered+st.Unknown != uint64(n) || st.Lost != 0 {
 		t.Errorf("%d keyframes of two zones gave %d different of %d samples; %+v", n, len(count), len(s.samples()), st)
 	}
 	if strings.Contains(st.LastError, "forbids") {
 		t.Errorf("an ordinary picture broke the sandbox: %s", st.LastError)
 	}
-	if st.Answered == 0 || st.Unknown == 0 || st.Restarts == 0 {
-		t.Errorf("the test saw too little: %+v", st)
-	}
 	c.Offer(v.format, camera.AccessUnit{Keyframe: true})
 	if c.Stats().Lost != 1 {
 		t.Error("a keyframe offered after the end is not counted as lost")
+	}
+}
+
+// The child is not trusted: what it says counts only as the answer to what it was asked.
+func TestAnswerToSomethingElse(t *testing.T) {
+	c, err := New(Config{Path: program(binary), Camera: "k1", Profile: zones()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.seq = 7
+	zone := func(id string) wire.Sample {
+		return wire.Sample{Zone: id, Present: 1, High: 2, Quality: camera.QualityOK}
+	}
+	both := []wire.Sample{zone("west"), zone("east")}
+	for name, tc := range map[string]struct {
+		said wire.Message
+		want string
+	}{
+		"the answer":             {wire.Samples{Seq: 7, Time: epoch, Zones: both}, ""},
+		"something else":         {wire.Progress{}, "wire.Progress"},
+		"of an earlier keyframe": {wire.Samples{Seq: 6, Time: epoch, Zones: both}, "keyframe 7"},
+		"of another time":        {wire.Samples{Seq: 7, Time: epoch.Add(-time.Microsecond), Zones: both}, "11:59:59.999999Z"},
+		"of one zone":            {wire.Samples{Seq: 7, Time: epoch, Zones: both[:1]}, "1 zones of 2"},
+		"of another zone":        {wire.Samples{Seq: 7, Time: epoch, Zones: []wire.Sample{zone("west"), zone("north")}}, `"north"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			samples, err := c.answer(tc.said, epoch.Add(900)) // a picture's time is finer than what is sent
+			if tc.want == "" {
+				if err != nil || len(samples) != 2 {
+					t.Errorf("got %+v, %v", samples, err)
+				}
+				return
+			}
+			if !errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), tc.want) || samples != nil {
+				t.Errorf("got %+v, %v; want %q", samples, err, tc.want)
+			}
+		})
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,8 +56,12 @@ func TestWaysOut(t *testing.T) {
 		t.Fatalf("the control, which tries nothing: %v\n%s", err, out)
 	}
 	names := sandbox.Attempts()
-	for _, must := range []string{"socket-udp", "fork", "openat", "io-uring", "connect", "execve"} {
-		if !strings.Contains(strings.Join(names, " "), must) {
+	must := []string{"socket-udp", "fork", "openat", "io-uring", "connect", "execve"}
+	if runtime.GOARCH == "amd64" { // what arm64 has no gate and no call for
+		must = append(must, "int80-socket", "open", "fork-old")
+	}
+	for _, must := range must {
+		if !slices.Contains(names, must) {
 			t.Errorf("%s is not tried", must)
 		}
 	}

@@ -30,7 +30,6 @@ type Feed interface {
 // Track is one loop of a camera: the first frame is a keyframe.
 type Track struct {
 	Format camera.Format
-	FPS    int
 	Frames []Frame
 }
 

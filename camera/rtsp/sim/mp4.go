@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"time"
 
@@ -231,6 +230,5 @@ func assemble(f camera.Format, scale uint32, samples []sample) (*Track, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	t.FPS = int(math.Round(float64(len(t.Frames)) / t.Duration().Seconds()))
 	return t, nil
 }

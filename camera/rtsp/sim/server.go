@@ -178,16 +178,3 @@ func (s *Server) Disturb(path string, what Disturbance, d time.Duration) error {
 	}
 	return nil
 }
-
-// Readers is how many connections are open to a camera.
-func (s *Server) Readers(path string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, p := range s.conns {
-		if p == path {
-			n++
-		}
-	}
-	return n
-}

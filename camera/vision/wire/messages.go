@@ -16,7 +16,6 @@ import (
 // Setup is what the child must know before the first picture. It goes over the pipe and not by
 // arguments or environment, so that it arrives after the drop.
 type Setup struct {
-	Camera  camera.ID      `json:"camera"`
 	Profile camera.Profile `json:"profile"`
 	// Learning is how many pictures the counter looks at before it trusts its background; 0 leaves
 	// the choice to the counter.
@@ -99,12 +98,11 @@ func (Format) parse(c *cursor) (Message, error) {
 	return m, nil
 }
 
-// AccessUnit is one coded picture to be counted. Seq comes back in its Samples.
+// AccessUnit is one coded picture to be counted: a keyframe. Seq and Time come back in its Samples.
 type AccessUnit struct {
-	Seq      uint64
-	Time     time.Time // UTC, to the microsecond
-	Keyframe bool
-	NALUs    [][]byte
+	Seq   uint64
+	Time  time.Time // UTC, to the microsecond
+	NALUs [][]byte
 }
 
 func (AccessUnit) kind() byte { return 'A' }
@@ -113,15 +111,12 @@ func (AccessUnit) limit() int { return maxBody }
 func (m AccessUnit) append(b []byte) ([]byte, error) {
 	b = binary.BigEndian.AppendUint64(b, m.Seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Time.UnixMicro()))
-	return appendNALUs(append(b, flag(m.Keyframe)), m.NALUs)
+	return appendNALUs(b, m.NALUs)
 }
 
 func (AccessUnit) parse(c *cursor) (Message, error) {
 	m := AccessUnit{Seq: c.u64(), Time: time.UnixMicro(int64(c.u64())).UTC()}
 	var err error
-	if m.Keyframe, err = c.flag(); err != nil {
-		return nil, err
-	}
 	m.NALUs, err = c.nalus()
 	return m, err
 }

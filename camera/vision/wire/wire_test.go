@@ -27,11 +27,11 @@ func messages() []Message {
 	at := time.Date(2026, 3, 29, 1, 59, 59, 123456000, time.UTC)
 	return []Message{
 		Hello{Version: Version, Mode: ModeCount, Build: Build{Protocol: "0011", Revision: "abc"}},
-		Setup{Camera: "k1", Profile: square(), Learning: 5},
+		Setup{Profile: square(), Learning: 5},
 		Scene{JSON: []byte(`{"seed":1}`)},
 		Format{Format: camera.Format{Codec: camera.H264, SPS: []byte{0x67, 1}, PPS: []byte{0x68}}},
 		Format{Format: camera.Format{Codec: camera.H265, VPS: []byte{0x40}, SPS: []byte{0x42}, PPS: []byte{0x44}}},
-		AccessUnit{Seq: 7, Time: at, Keyframe: true, NALUs: [][]byte{{0x65, 1, 2}, {0x65, 3}}},
+		AccessUnit{Seq: 7, Time: at, NALUs: [][]byte{{0x65, 1, 2}, {0x65, 3}}},
 		Samples{Seq: 7, Time: at, Zones: []Sample{
 			{Zone: "all", Present: 3.5, Moving: 1, Low: 2, High: 5, Quality: camera.QualityOK},
 			{Zone: "b", Quality: camera.QualityLearning}, {Zone: "c", Quality: camera.QualityUnknown},
@@ -81,8 +81,8 @@ func TestGolden(t *testing.T) {
 		m    Message
 		want string
 	}{
-		{AccessUnit{Seq: 1, Time: at, Keyframe: true, NALUs: [][]byte{{0x65, 0xff}}},
-			"0000001c" + "41" + "0000000000000001" + "0000000102030405" + "01" + "00000001" + "00000002" + "65ff"},
+		{AccessUnit{Seq: 1, Time: at, NALUs: [][]byte{{0x65, 0xff}}},
+			"0000001b" + "41" + "0000000000000001" + "0000000102030405" + "00000001" + "00000002" + "65ff"},
 		{Format{Format: camera.Format{Codec: camera.H264, SPS: []byte{0x67}, PPS: []byte{0x68}}},
 			"00000010" + "46" + "04" + "00000000" + "00000001" + "67" + "00000001" + "68"},
 		{Samples{Seq: 1, Time: at, Zones: []Sample{{Zone: "a", Present: 1, Low: 0.5, High: 2, Quality: camera.QualityOK}}},
@@ -108,10 +108,10 @@ func TestRoundTripOfAnything(t *testing.T) {
 		case 0:
 			m = AccessUnit{
 				Seq: rapid.Uint64().Draw(t, "seq"), Time: time.UnixMicro(rapid.Int64Range(0, 1<<52).Draw(t, "time")).UTC(),
-				Keyframe: rapid.Bool().Draw(t, "key"), NALUs: rapid.SliceOfN(nalu, 1, 20).Draw(t, "nalus"),
+				NALUs: rapid.SliceOfN(nalu, 1, 20).Draw(t, "nalus"),
 			}
 		case 1:
-			m = Encoded{N: rapid.Uint32().Draw(t, "n"), NALUs: rapid.SliceOfN(nalu, 1, 20).Draw(t, "nalus")}
+			m = Encoded{N: rapid.Uint32().Draw(t, "n"), Keyframe: rapid.Bool().Draw(t, "key"), NALUs: rapid.SliceOfN(nalu, 1, 20).Draw(t, "nalus")}
 		case 2:
 			s := Samples{Seq: rapid.Uint64().Draw(t, "seq"), Time: time.UnixMicro(0).UTC()}
 			for range rapid.IntRange(1, 9).Draw(t, "zones") {
