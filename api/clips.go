@@ -60,7 +60,7 @@ type clipBody struct {
 	To           *time.Time      `json:"to" doc:"null while it is being recorded"`
 	Seconds      float64         `json:"seconds" doc:"0 while it is being recorded"`
 	CameraTime   *time.Time      `json:"camera_time,omitempty" doc:"the camera's own time of the first frame"`
-	ClockFlagged bool            `json:"clock_flagged,omitempty" doc:"camera and server disagreed by more than 10 s"`
+	ClockFlagged bool            `json:"clock_flagged,omitempty" doc:"camera and server disagreed by more than 10 s, or nobody could vouch for the server's clock"`
 	Deadline     time.Time       `json:"deadline" doc:"unreadable and deleted from this instant on, unless held"`
 	DeletedAt    *time.Time      `json:"deleted_at,omitempty"`
 	Bytes        int64           `json:"bytes" doc:"size of the footage as served"`

@@ -34,7 +34,7 @@ type Clip struct {
 	PermitVersion int
 	Start, End    time.Time // covers [Start, End); End is zero while pending
 	CameraTime    time.Time // the camera's own time of the first frame; zero if it did not say
-	ClockFlagged  bool      // camera and server disagreed by more than ClockTolerance
+	ClockFlagged  bool      // camera and server disagreed by more than ClockTolerance, or the server's clock was doubted
 	Deadline      time.Time // unreadable and deleted from this instant on
 	State         State
 	KeyDay        string // UTC day of the key that seals it, 2006-01-02

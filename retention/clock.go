@@ -3,7 +3,7 @@ package retention
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -26,8 +26,27 @@ type Clock struct {
 	// doubted is how far the system clock was ahead of last when the clock was made, if that was more
 	// than Forward and nobody vouched for it; else zero.
 	doubted time.Duration
-	// seen and logged are the latest times that Reading and Logging gave out, in microseconds.
-	seen, logged atomic.Int64
+	seen, logged given // by Reading and Logging
+}
+
+// given is the latest time that was given out, and when. What is later goes on from there: a clock that was
+// ahead and was put right runs at half its speed until it is right again, so that it neither goes back nor
+// stands still, as nothing would ever end then that ends by it.
+type given struct {
+	mu sync.Mutex
+	at time.Time
+	by time.Duration // the monotonic clock's
+}
+
+// next is t, or later. It is as precise as the rows that times are kept in.
+func (g *given) next(t time.Time, mono time.Duration) time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if least := g.at.Add((mono - g.by) / 2); least.After(t) {
+		t = least
+	}
+	g.at, g.by = t, mono
+	return t.Truncate(time.Microsecond)
 }
 
 // NewClock makes a clock over wall, which must be UTC or carry its zone. last is the time of the newest
@@ -64,21 +83,7 @@ func (c *Clock) Reading() time.Time {
 	if s := c.steady(); s.After(now) {
 		now = s
 	}
-	return forward(&c.seen, now)
-}
-
-// forward is t, or the latest time that was given out before. It is as precise as what is remembered, or
-// the next time could be an earlier one.
-func forward(latest *atomic.Int64, t time.Time) time.Time {
-	for {
-		seen, us := latest.Load(), t.UnixMicro()
-		if us <= seen {
-			return time.UnixMicro(seen).UTC()
-		}
-		if latest.CompareAndSwap(seen, us) {
-			return time.UnixMicro(us).UTC()
-		}
-	}
+	return c.seen.next(now, c.mono())
 }
 
 // Logging is the time to stamp log entries with. It does not follow a leap that nobody vouched for: the
@@ -92,8 +97,24 @@ func (c *Clock) Logging() time.Time {
 	case steady.After(now), now.Sub(steady) > Forward:
 		now = steady
 	}
-	return forward(&c.logged, now)
+	return c.logged.next(now, c.mono())
 }
+
+// Receiving is the time to stamp pictures with, and what is said of them: the system clock, or the steady
+// one while the system clock is behind that or leapt more than Forward ahead of it. A clock that was doubted
+// at start is followed all the same: pictures must not bear the time of the last log entry, and Doubted says
+// to flag them. It goes back when a leap is put right, and never stands still.
+func (c *Clock) Receiving() time.Time {
+	now, steady := c.wall().UTC(), c.steady()
+	if steady.After(now) || now.Sub(steady) > Forward {
+		return steady
+	}
+	return now
+}
+
+// Doubted reports whether the system clock stood more than Forward after the last log entry when the clock
+// was made, and nobody vouched for it.
+func (c *Clock) Doubted() bool { return c.doubted > 0 }
 
 // Deleting is the time to delete by. It fails with ErrClock while the system clock is more than Forward
 // ahead of the last log entry at start, or of the steady clock since, and nobody vouched for it.

@@ -32,15 +32,18 @@ func TestClockAtStart(t *testing.T) {
 		deleting bool
 		logging  time.Duration
 		behind   time.Duration
+		// receiving is after the last log entry, too; doubted says that footage is flagged.
+		receiving time.Duration
+		doubted   bool
 	}{
-		"right after the last entry":          {0, false, 0, true, 0, 0},
-		"a day later":                         {24 * hour, false, 24 * hour, true, 24 * hour, 0},
-		"more than a day later":               {24*hour + 1, false, 24 * hour, false, 0, 0},
-		"a year later":                        {8760 * hour, false, 8760 * hour, false, 0, 0},
-		"a year later, vouched for":           {8760 * hour, true, 8760 * hour, true, 8760 * hour, 0},
-		"an hour before":                      {-hour, false, 0, true, 0, hour},
-		"a year before, as with a dead clock": {-8760 * hour, false, 0, true, 0, 8760 * hour},
-		"a year before, vouched for":          {-8760 * hour, true, 0, true, 0, 8760 * hour},
+		"right after the last entry":          {0, false, 0, true, 0, 0, 0, false},
+		"a day later":                         {24 * hour, false, 24 * hour, true, 24 * hour, 0, 24 * hour, false},
+		"more than a day later":               {24*hour + 1, false, 24 * hour, false, 0, 0, 24*hour + 1, true},
+		"a year later":                        {8760 * hour, false, 8760 * hour, false, 0, 0, 8760 * hour, true},
+		"a year later, vouched for":           {8760 * hour, true, 8760 * hour, true, 8760 * hour, 0, 8760 * hour, false},
+		"an hour before":                      {-hour, false, 0, true, 0, hour, 0, false},
+		"a year before, as with a dead clock": {-8760 * hour, false, 0, true, 0, 8760 * hour, 0, false},
+		"a year before, vouched for":          {-8760 * hour, true, 0, true, 0, 8760 * hour, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &hands{wall: noon.Add(c.ahead)}
@@ -57,6 +60,9 @@ func TestClockAtStart(t *testing.T) {
 			}
 			if got := clock.Behind(); got != c.behind {
 				t.Errorf("behind by %s", got)
+			}
+			if got := clock.Receiving(); !got.Equal(noon.Add(c.receiving)) || clock.Doubted() != c.doubted {
+				t.Errorf("receiving at %s, doubted %v", got, clock.Doubted())
 			}
 		})
 	}
@@ -78,7 +84,7 @@ func TestClockSetWhileRunning(t *testing.T) {
 		set      time.Duration
 		reading  time.Duration // from where it would be
 		deleting bool
-		logging  time.Duration
+		logging  time.Duration // and receiving
 	}{
 		"not at all":    {0, 0, true, 0},
 		"an hour back":  {-hour, 0, true, 0},
@@ -105,8 +111,44 @@ func TestClockSetWhileRunning(t *testing.T) {
 				if got := clock.Logging(); !got.Equal(want.Add(c.logging)) {
 					t.Errorf("logging at %s", got)
 				}
+				if got := clock.Receiving(); !got.Equal(want.Add(c.logging)) || clock.Doubted() {
+					t.Errorf("receiving at %s, doubted %v", got, clock.Doubted())
+				}
 			})
 		}
+	}
+}
+
+// A leap that is put right: deadlines and the log wait until the time has passed that they told; pictures
+// bear the true time again at once, and time goes on for them.
+func TestReceivingFollowsALeapBack(t *testing.T) {
+	for name, leap := range map[string]time.Duration{"of three hours": 3 * time.Hour, "of a year": 8760 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			h := &hands{wall: noon}
+			clock := h.clock(noon, false)
+			want := func(d time.Duration) {
+				t.Helper()
+				if got := clock.Receiving(); !got.Equal(noon.Add(d)) {
+					t.Errorf("receiving at %s, want %s", got, noon.Add(d))
+				}
+			}
+			h.run(time.Minute)
+			h.wall = h.wall.Add(leap)
+			told := clock.Reading()
+			if leap <= Forward {
+				want(time.Minute + leap)
+			} else {
+				want(time.Minute)
+			}
+			h.run(time.Minute)
+			h.wall = h.wall.Add(-leap)
+			want(2 * time.Minute)
+			h.run(time.Minute)
+			want(3 * time.Minute)
+			if got := clock.Reading(); got.Before(told) {
+				t.Errorf("reading goes by %s again, after %s", got, told)
+			}
+		})
 	}
 }
 
@@ -179,5 +221,38 @@ func TestClockIsAsPreciseAsTheCatalogue(t *testing.T) {
 	h.run(50)
 	if second := clock.Now(); second.Before(first) {
 		t.Errorf("%s came after %s", second, first)
+	}
+}
+
+// A clock that was ahead for a while and is put right: no time goes back, none stands still, and after twice
+// as long all is right again.
+func TestClockThatWasAheadComesBack(t *testing.T) {
+	h := &hands{wall: noon}
+	clock := h.clock(noon, false)
+	h.run(time.Minute)
+	h.wall = h.wall.Add(time.Hour)
+	for name, read := range map[string]func() time.Time{"reading": clock.Reading, "logging": clock.Logging} {
+		if got := read(); !got.Equal(h.wall) {
+			t.Fatalf("%s says %s while the clock is ahead, at %s", name, got, h.wall)
+		}
+	}
+	h.wall = h.wall.Add(-time.Hour)
+	before := map[string]time.Time{"reading": clock.Reading(), "logging": clock.Logging()}
+	for minute := 10; minute <= 120; minute += 10 {
+		h.run(10 * time.Minute)
+		for name, read := range map[string]func() time.Time{"reading": clock.Reading, "logging": clock.Logging} {
+			read() // who asks often learns the same
+			got := read()
+			if gone := got.Sub(before[name]); gone != 5*time.Minute {
+				t.Errorf("%s went on by %s in minute %d, want half of 10", name, gone, minute)
+			}
+			before[name] = got
+		}
+	}
+	h.run(time.Minute)
+	for name, read := range map[string]func() time.Time{"reading": clock.Reading, "logging": clock.Logging} {
+		if got := read(); !got.Equal(h.wall) {
+			t.Errorf("%s is not right again: %s at %s", name, got, h.wall)
+		}
 	}
 }

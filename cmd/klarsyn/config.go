@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -38,13 +39,13 @@ type cameraConfig struct {
 	ID string `yaml:"id"`
 	// Name is for people.
 	Name string `yaml:"name,omitempty"`
-	// URL is rtsp://HOST:PORT/PATH, without credentials.
+	// URL is rtsp://HOST:PORT/PATH, without credentials anywhere in it.
 	URL string `yaml:"url"`
 	// Username is the camera's login.
 	Username string `yaml:"username,omitempty"`
 	// PasswordFile holds the camera's password on its first line; a relative path is relative to this file.
 	PasswordFile string `yaml:"password_file,omitempty"`
-	// Zones are the polygons in which people are counted.
+	// Zones are the polygons in which people are counted. A camera without zones is recorded, not counted.
 	Zones []camera.Zone `yaml:"zones,omitempty"`
 	// Perspective gives a person's height in the picture by the row of the feet.
 	Perspective camera.Perspective `yaml:"perspective,omitempty"`
@@ -91,13 +92,22 @@ func loadSquare(path string) (*square, error) {
 	}
 	c := config{Node: "square", Clip: "30s", MinFree: 64}
 	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, usageError{fmt.Errorf("configuration %s:\n%s", path, yaml.FormatError(err, false, true))}
+		return nil, usageError{fmt.Errorf("configuration %s:\n%s", path, redact(yaml.FormatError(err, false, true)))}
 	}
 	s, err := c.check(filepath.Dir(path))
 	if err != nil {
 		return nil, usageError{fmt.Errorf("configuration %s: %w", path, err)}
 	}
 	return s, nil
+}
+
+// written is a password where somebody thought that it belonged.
+var written = regexp.MustCompile(`(?i)\b(pass[a-z]*|pwd|secret|token)(["']?\s*:\s*)\S.*`)
+
+// redact takes out of a message what must not be shown: it quotes the lines around a fault, and on one of them
+// may stand a password, or an address with a login in it.
+func redact(message string) string {
+	return written.ReplaceAllString(camera.Redact(message), "${1}${2}[redacted]")
 }
 
 func (c config) check(folder string) (*square, error) {

@@ -64,6 +64,16 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// Zones are for counting: a camera without any is configured like every other.
+func TestZonesMayBeLeftOut(t *testing.T) {
+	from := strings.Index(good, "    zones:")
+	to := strings.Index(good, "permits:")
+	s, err := loadSquare(writeConfig(t, good[:from]+good[to:]))
+	if err != nil || len(s.cameras) != 1 || len(s.cameras[0].Profile.Zones) != 0 {
+		t.Errorf("read as %+v, %v", s, err)
+	}
+}
+
 // What init leaves behind starts, and shows a person every field.
 func TestExampleIsValid(t *testing.T) {
 	if _, err := loadSquare(writeConfig(t, string(exampleConfig))); err != nil {
@@ -103,6 +113,12 @@ func TestConfigErrorsNameTheThing(t *testing.T) {
 		"bad retention":              {"PT72H", "72 hours", "retention"},
 		"retention under two clips":  {"PT72H", "PT9S", "two clips"},
 		"credentials in the URL":     {"rtsp://192", "rtsp://a:s3cret@192", "username and password"},
+		"login in the URL's query":   {"rtsp://192.0.2.1/stream", "rtsp://192.0.2.1/live?usr=admin&pwd=s3cret", "username and password_file"},
+		"login in the URL's path":    {"rtsp://192.0.2.1/stream", "rtsp://192.0.2.1/user=admin&password=s3cret&channel=1.sdp", "username and password_file"},
+		"fault beside a login":       {"192.0.2.1/stream\n    username", "admin:s3cret@192.0.2.1/stream\n    user_name", "user_name"},
+		"fault beside one in a path": {"192.0.2.1/stream\n    username", "192.0.2.1/user=admin&password=s3cret\n    user_name", "user_name"},
+		"the password itself":        {"password_file: k1.password", "password: s3cret", "unknown field \"password\""},
+		"the same on one line":       {"    username: klarsyn\n    password_file: k1.password\n", "    login: {name: klarsyn, \"Password\": s3cret}\n", "login"},
 		"not RTSP":                   {"rtsp://192.0.2.1/stream", "http://192.0.2.1/", "rtsp or rtsps"},
 		"camera twice":               {"cameras:\n", "cameras:\n  - {id: k1, url: 'rtsp://192.0.2.2/'}\n", "twice"},
 		"permit of unknown camera":   {"cameras: [k1]", "cameras: [k9]", "k9"},

@@ -106,8 +106,9 @@ type demo struct {
 	listener  net.Listener
 	logins    []login
 	errors    *countErrors
-	began     time.Time
-	temporary bool
+	began     time.Time  // by the clock that footage bears
+	logged    time.Time  // the same instant by the clock that the log bears
+	temporary *temporary // nil: the data directory was given, and is kept
 }
 
 // login is one printed account.
@@ -126,8 +127,8 @@ const demoPermit = "demo"
 func runDemo(ctx context.Context, o demoOptions, std stdio) (err error) {
 	d := &demo{o: o, std: std, errors: newCountErrors()}
 	defer func() {
-		if d.temporary {
-			err = errors.Join(err, os.RemoveAll(d.layout.root))
+		if d.temporary != nil {
+			err = errors.Join(err, d.temporary.remove())
 		}
 	}()
 	if err := d.open(ctx); err != nil {
@@ -147,11 +148,11 @@ func runDemo(ctx context.Context, o demoOptions, std stdio) (err error) {
 func (d *demo) open(ctx context.Context) (err error) {
 	o := d.o
 	if o.data == "" {
-		d.temporary = true
 		removeAbandoned(d.std)
-		if o.data, err = os.MkdirTemp("", abandoned); err != nil {
-			return fmt.Errorf("temporary data directory: %w", err)
+		if d.temporary, err = makeTemporary(); err != nil {
+			return err
 		}
+		o.data = d.temporary.folder
 	}
 	d.layout = layout{o.data}
 	logger := d.std.logger(o.logLevel)
@@ -180,7 +181,7 @@ func (d *demo) open(ctx context.Context) (err error) {
 	if d.site, err = openSite(ctx, siteOptions{data: o.data, config: cfgPath, trustClock: o.trustClock, wall: o.wall, signing: true, logger: logger}); err != nil {
 		return errors.Join(err, d.sim.server.Close())
 	}
-	d.began = d.site.clock.Now()
+	d.began, d.logged = d.site.clock.Receiving(), d.site.clock.Logging()
 	if err := d.openServices(ctx); err != nil {
 		return errors.Join(err, d.sim.server.Close(), d.site.close())
 	}

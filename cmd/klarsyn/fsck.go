@@ -18,6 +18,7 @@ import (
 
 	"klarsyn/policy/audit"
 	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 	"klarsyn/retention/fsck"
 	"klarsyn/retention/object/dir"
 	"klarsyn/retention/vault"
@@ -77,7 +78,7 @@ func checkAll(ctx context.Context, l layout, o fsckOptions) ([]fsck.Result, erro
 	if _, err := os.Stat(l.catalogue()); err != nil {
 		return nil, usageError{fmt.Errorf("%s is no data directory of Klarsyn: %w", l.root, err)}
 	}
-	db, err := catalogue.OpenSQLite(ctx, l.catalogue())
+	db, err := database.OpenSQLite(ctx, l.catalogue())
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func checkAll(ctx context.Context, l layout, o fsckOptions) ([]fsck.Result, erro
 	if err != nil {
 		return nil, err
 	}
-	viewings, err := audit.VerifyViewings(ctx, db, catalogue.SQLite)
+	viewings, err := audit.VerifyViewings(ctx, db, database.SQLite)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func checkAll(ctx context.Context, l layout, o fsckOptions) ([]fsck.Result, erro
 	if err != nil {
 		return nil, err
 	}
-	log, err := audit.Verify(ctx, audit.Verification{DB: db, Dialect: catalogue.SQLite, Verifier: public, Now: now, Stopped: !led})
+	log, err := audit.Verify(ctx, audit.Verification{DB: db, Dialect: database.SQLite, Verifier: public, Now: now, Stopped: !led})
 	if err != nil {
 		return nil, err
 	}

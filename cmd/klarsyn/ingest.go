@@ -35,7 +35,17 @@ type channel struct {
 	camera  camera.Camera
 	client  *rtsp.Client
 	worker  *camera.Worker
-	counter *vision.Counter
+	counter counter
+}
+
+// counter counts a camera's people. A camera for which nobody drew zones has none, and its numbers stay 0.
+type counter struct{ *vision.Counter }
+
+func (c counter) Stats() vision.Stats {
+	if c.Counter == nil {
+		return vision.Stats{}
+	}
+	return c.Counter.Stats()
 }
 
 // openIngest takes the spool and accounts for what a crash left there. Nothing is recorded before run.
@@ -47,12 +57,15 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	intake, err := vault.OpenIntake(ctx, vault.IntakeConfig{
 		Reservations: books, Timeline: books, Outcomes: books,
 		Store: s.store, Permit: s.square.permits.At,
-		Spool: s.layout.spool(), MinFree: s.square.minFree, Node: s.square.node, Now: s.clock.Reading, Log: s.logger,
+		Spool: s.layout.spool(), MinFree: s.square.minFree, Node: s.square.node, Log: s.logger,
+		// By the clock that stamps the clips: one that still waits for a leap that was put right would take them
+		// for past their deadline. Deletion, whose proof must not be followed by a put, goes by the same.
+		Now: s.clock.Receiving, ClockDoubted: s.clock.Doubted(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{site: s, intake: intake, samples: newSampler(&occupancy.Store{DB: s.db}, s.logger, onSamples)}
+	in := &ingest{site: s, intake: intake, samples: newSampler(&occupancy.Store{DB: s.db, Now: s.clock.Receiving}, s.logger, onSamples)}
 	for _, cam := range s.square.cameras {
 		ch, err := in.channel(cam, visionPath)
 		if err != nil {
@@ -65,20 +78,24 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 
 func (in *ingest) channel(cam camera.Camera, visionPath string) (*channel, error) {
 	s := in.site
-	client, err := rtsp.New(cam, rtsp.Config{Now: s.clock.Logging, Log: s.logger})
+	client, err := rtsp.New(cam, rtsp.Config{Now: s.clock.Receiving, Log: s.logger})
 	if err != nil {
 		return nil, err
 	}
-	counter, err := vision.New(vision.Config{Path: visionPath, Camera: cam.ID, Profile: cam.Profile, Log: s.logger}, in.samples.take)
-	if err != nil {
-		return nil, err
-	}
-	worker := camera.NewWorker(camera.WorkerConfig{
-		Camera: cam.ID, Source: client, Counter: counter,
+	cfg := camera.WorkerConfig{
+		Camera: cam.ID, Source: client,
 		Recorder:   segment.NewRecorder(segment.Config{Camera: cam.ID, Vault: in.intake, Clip: s.square.clip}),
-		Permission: permission{s.square.permits}, Now: s.clock.Logging, Log: s.logger,
-	})
-	return &channel{cam, client, worker, counter}, nil
+		Permission: permission{s.square.permits}, Now: s.clock.Receiving, Log: s.logger,
+	}
+	var counts counter
+	if len(cam.Profile.Zones) > 0 {
+		counts.Counter, err = vision.New(vision.Config{Path: visionPath, Camera: cam.ID, Profile: cam.Profile, Log: s.logger}, in.samples.take)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Counter = counts
+	}
+	return &channel{cam, client, camera.NewWorker(cfg), counts}, nil
 }
 
 // run records until ctx ends, then stores what it closed.
@@ -96,7 +113,9 @@ func (in *ingest) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, ch := range in.cameras {
 		g.Go(func() error { return ch.worker.Run(gctx) })
-		g.Go(func() error { return ch.counter.Run(gctx) })
+		if ch.counter.Counter != nil {
+			g.Go(func() error { return ch.counter.Run(gctx) })
+		}
 	}
 	err := g.Wait()
 	stopMover()

@@ -12,6 +12,7 @@ import (
 	"klarsyn/policy"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 	"klarsyn/retention/keys"
 	"klarsyn/retention/object"
 	"klarsyn/retention/vault"
@@ -93,7 +94,7 @@ func openRetain(ctx context.Context, s *site, r reaping) (*retain, error) {
 	re.sweeper = retention.NewSweeper(retention.SweeperConfig{
 		Ledger: books, Clock: s.clock, Log: s.logger,
 		Eraser: everywhere{object.Eraser{Store: s.store}, vault.Leftovers{Folder: s.layout.spool()}},
-		Scrub:  func(ctx context.Context) error { return catalogue.Scrub(ctx, s.db, catalogue.SQLite) },
+		Scrub:  func(ctx context.Context) error { return database.Scrub(ctx, s.db, database.SQLite) },
 	})
 	re.reaper = &object.Reaper{
 		Store: s.store, Owners: books, Prefix: "clips/", Age: r.age, Every: r.every, Now: time.Now, Log: s.logger,
@@ -121,8 +122,9 @@ func (re *retain) openKeys(ctx context.Context) error {
 	}
 	tender := &keys.Tender{
 		Store: &keys.Store{DB: re.keyDB, Sealer: public, Now: s.clock.Logging},
-		Board: re.books, Permits: re.permitsAt, Now: s.clock.Logging, Log: s.logger,
-		Scrub: func(ctx context.Context) error { return catalogue.Scrub(ctx, re.keyDB, catalogue.SQLite) },
+		// By the time that pictures are stamped with: the keys are theirs.
+		Board: re.books, Permits: re.permitsAt, Now: s.clock.Receiving, Log: s.logger,
+		Scrub: func(ctx context.Context) error { return database.Scrub(ctx, re.keyDB, database.SQLite) },
 	}
 	re.tender = tender
 	return tender.Tend(ctx)

@@ -190,7 +190,7 @@ type counts struct {
 }
 
 func (c counts) Latest(ctx context.Context) ([]camera.Sample, error) {
-	return c.Store.Latest(ctx, c.clock.Logging().Add(-freshSample))
+	return c.Store.Latest(ctx, c.clock.Receiving().Add(-freshSample))
 }
 
 // door lets people in: it speaks the interface's errors.

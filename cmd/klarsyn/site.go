@@ -19,6 +19,7 @@ import (
 	"klarsyn/policy/rules"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 	"klarsyn/retention/keys"
 	"klarsyn/retention/object/dir"
 )
@@ -111,20 +112,27 @@ func openCatalogue(ctx context.Context, l layout) (*sql.DB, error) {
 		return nil, err
 	}
 	defer unlock()
-	db, err := catalogue.OpenSQLite(ctx, l.catalogue())
+	db, err := database.OpenSQLite(ctx, l.catalogue())
 	if err != nil {
 		return nil, err
 	}
-	for _, migrate := range []func(context.Context, *sql.DB, string) error{
-		audit.Migrate, rules.Migrate, identity.Migrate, catalogue.Migrate, occupancy.Migrate,
-	} {
-		if err := migrate(ctx, db, catalogue.SQLite); err != nil {
-			db.Close()
-			return nil, err
-		}
+	if err := database.Migrate(ctx, db, database.SQLite, catalogueTables()...); err != nil {
+		db.Close()
+		return nil, err
 	}
 	return db, nil
 }
+
+// catalogueTables are what the database that the three processes share holds, by owner.
+func catalogueTables() []database.Owner {
+	return []database.Owner{
+		{Name: "audit", Files: audit.Migrations()}, {Name: "rules", Files: rules.Migrations()}, {Name: "identity", Files: identity.Migrations()},
+		{Name: "catalogue", Files: catalogue.Migrations()}, {Name: "occupancy", Files: occupancy.Migrations()},
+	}
+}
+
+// keyTables are what the key store holds.
+func keyTables() []database.Owner { return []database.Owner{{Name: "keys", Files: keys.Migrations()}} }
 
 // openKeyStore opens the database of day keys, which is apart so that its backups can live shorter.
 func openKeyStore(ctx context.Context, l layout) (*sql.DB, error) {
@@ -133,11 +141,11 @@ func openKeyStore(ctx context.Context, l layout) (*sql.DB, error) {
 		return nil, err
 	}
 	defer unlock()
-	db, err := catalogue.OpenSQLite(ctx, l.keyStore())
+	db, err := database.OpenSQLite(ctx, l.keyStore())
 	if err != nil {
 		return nil, err
 	}
-	if err := keys.Migrate(ctx, db, catalogue.SQLite); err != nil {
+	if err := database.Migrate(ctx, db, database.SQLite, keyTables()...); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -215,7 +223,7 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 		// Without the key deletion goes on: it is the log's numbering that waits, and retain says so.
 		key, s.keyErr = audit.LoadKey(s.layout.audit())
 	}
-	cfg := audit.Config{DB: s.db, Dialect: catalogue.SQLite, Key: key, Logger: o.logger}
+	cfg := audit.Config{DB: s.db, Dialect: database.SQLite, Key: key, Logger: o.logger}
 	unclocked, err := audit.New(cfg)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
 	"klarsyn/retention"
-	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 	"klarsyn/retention/fsck"
 	"klarsyn/retention/vault"
 )
@@ -42,7 +42,7 @@ func installed(t *testing.T) layout {
 // altered runs one statement on the catalogue's database.
 func altered(t *testing.T, l layout, statement string, args ...any) {
 	t.Helper()
-	db, err := catalogue.OpenSQLite(t.Context(), l.catalogue())
+	db, err := database.OpenSQLite(t.Context(), l.catalogue())
 	if err != nil {
 		t.Fatal(err)
 	}

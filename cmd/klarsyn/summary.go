@@ -107,7 +107,7 @@ func (d *demo) summarise(ctx context.Context) (summary, error) {
 	defer cancel()
 	now := d.site.clock.Now()
 	s := summary{
-		Cameras: len(d.site.square.cameras), Seconds: math.Round(now.Sub(d.began).Seconds()*10) / 10,
+		Cameras: len(d.site.square.cameras), Seconds: math.Round(d.site.clock.Receiving().Sub(d.began).Seconds()*10) / 10,
 		Samples: d.ingest.samples.kept.Load(), CountMAE: d.errors.mean(),
 		MaxDeleteLag: math.Round(d.retain.sweeper.Stats().MaxLag.Seconds()*1000) / 1000,
 	}
@@ -145,7 +145,7 @@ func (d *demo) summarise(ctx context.Context) (summary, error) {
 func (d *demo) countSince(ctx context.Context, event policy.Event) (int, error) {
 	n := 0
 	for from := int64(0); ; {
-		page, err := d.site.log.Entries(ctx, audit.Query{From: from, Since: d.began, Event: event, Limit: 1000})
+		page, err := d.site.log.Entries(ctx, audit.Query{From: from, Since: d.logged, Event: event, Limit: 1000})
 		if err != nil {
 			return n, err
 		}

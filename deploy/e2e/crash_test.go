@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,43 +34,22 @@ func TestKillVision(t *testing.T) {
 		return len(testenv.Children(t, s.PID(), "klarsyn-vision")) == 3
 	})
 
-	// Just before a keyframe, so that the children are away when it comes.
-	seen := samples(auditor, "k1")
-	next := seen[len(seen)-1].Time
-	for time.Until(next) < 300*time.Millisecond {
-		next = next.Add(gop)
-	}
-	time.Sleep(time.Until(next) - 150*time.Millisecond)
-	killed := map[int]bool{}
-	for _, pid := range testenv.Children(t, s.PID(), "klarsyn-vision") {
-		killed[pid] = true
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
+	// A child may be back before the next keyframe comes: it dies until one came while it was away. Each time it
+	// stays away longer.
+	for try := 1; ; try++ {
+		bound := restartBound(t)
+		at, took := killChildren(t, s, auditor)
+		t.Logf("children back after %s", took)
+		if try == 1 && took > bound {
+			t.Errorf("the children were back after %s, want %s", took, bound)
+		}
+		if unknownSince(auditor, at.Add(-time.Second)) {
+			break
+		}
+		if try == 6 {
+			t.Fatal("the count never says that it does not know")
 		}
 	}
-	at := time.Now()
-	testenv.Eventually(t, 10*time.Second, "the children are back", func() bool {
-		back := 0
-		for _, pid := range testenv.Children(t, s.PID(), "klarsyn-vision") {
-			if !killed[pid] {
-				back++
-			}
-		}
-		return back == 3
-	})
-	took := time.Since(at)
-	t.Logf("children back after %s", took)
-	if took > 2*time.Second {
-		t.Errorf("the children were back after %s", took)
-	}
-	testenv.Eventually(t, 15*time.Second, "the count says that it does not know", func() bool {
-		for _, m := range samples(auditor, "k1") {
-			if m.Time.After(at.Add(-time.Second)) && m.Quality == "unknown" && m.Present == nil {
-				return true
-			}
-		}
-		return false
-	})
 	if restarts := metric(t, newVisitor(t, s.URL), "klarsyn_vision_restarts_total"); restarts < 3 {
 		t.Errorf("%g restarts are counted", restarts)
 	}
@@ -88,6 +69,69 @@ func TestKillVision(t *testing.T) {
 		t.Errorf("the demo ended with %d", code)
 	}
 	clean(t, fsck(t, s.data))
+}
+
+// restartBound is how soon the children must be back: in two seconds, unless something else keeps this machine so
+// busy that a child alone needs long to begin.
+func restartBound(t *testing.T) time.Duration {
+	t.Helper()
+	began := time.Now()
+	if out, err := exec.Command(filepath.Join(binaries, "klarsyn-vision"), "selftest", "none").CombinedOutput(); err != nil {
+		t.Fatalf("starting a child: %v: %s", err, out)
+	}
+	if took := time.Since(began); took > 800*time.Millisecond {
+		t.Logf("this machine is busy: a child needs %s to begin", took)
+		return 10 * time.Second
+	}
+	return 2 * time.Second
+}
+
+// killChildren kills the counting children just before a keyframe of k1 is due, and waits until all are back.
+func killChildren(t *testing.T, s *square, auditor *visitor) (at time.Time, took time.Duration) {
+	t.Helper()
+	var seen []sample
+	testenv.Eventually(t, 30*time.Second, "camera k1 is counted", func() bool { seen = samples(auditor, "k1"); return len(seen) > 0 })
+	killed := map[int]bool{}
+	testenv.Eventually(t, 30*time.Second, "one child counts for each camera", func() bool {
+		clear(killed)
+		for _, pid := range testenv.Children(t, s.PID(), "klarsyn-vision") {
+			killed[pid] = true
+		}
+		return len(killed) == len(cameras)
+	})
+	next := seen[len(seen)-1].Time
+	for time.Until(next) < 300*time.Millisecond {
+		next = next.Add(gop)
+	}
+	time.Sleep(time.Until(next) - 150*time.Millisecond)
+	for pid := range killed {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at = time.Now()
+	testenv.Eventually(t, 30*time.Second, "the children are back", func() bool {
+		back := 0
+		for _, pid := range testenv.Children(t, s.PID(), "klarsyn-vision") {
+			if !killed[pid] {
+				back++
+			}
+		}
+		return back == len(cameras)
+	})
+	return at, time.Since(at)
+}
+
+// unknownSince reports whether a count of k1 says within a few keyframes that it does not know, without a number.
+func unknownSince(auditor *visitor, since time.Time) bool {
+	for began := time.Now(); time.Since(began) < 3*gop; time.Sleep(100 * time.Millisecond) {
+		for _, m := range samples(auditor, "k1") {
+			if m.Time.After(since) && m.Quality == "unknown" && m.Present == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // settled leaves out the clip that is being recorded.

@@ -2,7 +2,6 @@ package testenv
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -37,12 +36,20 @@ func Installed(t testing.TB, name string) string {
 // Address is an address of this machine with a port that was free a moment ago.
 func Address(t testing.TB) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return address
+}
+
+func freeAddress() (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
 	defer l.Close()
-	return l.Addr().String()
+	return l.Addr().String(), nil
 }
 
 // Server is a real server that a test starts, stops, halts and starts again at one address.
@@ -99,13 +106,4 @@ func Env(pairs ...string) Option {
 		}
 		c.Env = append(c.Env, pairs...)
 	}
-}
-
-// dialled reports whether something listens.
-func dialled(address string) error {
-	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "tcp", address)
-	if err != nil {
-		return fmt.Errorf("nothing listens at %s: %w", address, err)
-	}
-	return c.Close()
 }

@@ -102,19 +102,36 @@ func As(uid, gid uint32) Option {
 // Start runs a command until the test ends, when it is killed if it still runs.
 func Start(t testing.TB, path string, args []string, options ...Option) *Process {
 	t.Helper()
+	p, err := launch(path, args, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Kill()
+		if t.Failed() {
+			t.Logf("output of %s %s:\n%s", filepath.Base(path), strings.Join(args, " "), tail(withoutRequests(p.Output()), 12000))
+		}
+	})
+	return p
+}
+
+// launch runs a command until somebody kills it.
+func launch(path string, args []string, options []Option) (*Process, error) {
 	p := &Process{cmd: exec.Command(path, args...), done: make(chan struct{})}
 	r, w, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	p.cmd.Stdout, p.cmd.Stderr = w, w
 	for _, o := range options {
 		o(p.cmd)
 	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("starting %s: %v", path, err)
-	}
+	err = p.cmd.Start()
 	w.Close()
+	if err != nil {
+		r.Close()
+		return nil, fmt.Errorf("starting %s: %w", path, err)
+	}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -134,13 +151,7 @@ func Start(t testing.TB, path string, args []string, options ...Option) *Process
 		<-read
 		close(p.done)
 	}()
-	t.Cleanup(func() {
-		p.Kill()
-		if t.Failed() {
-			t.Logf("output of %s %s:\n%s", filepath.Base(path), strings.Join(args, " "), tail(withoutRequests(p.Output()), 12000))
-		}
-	})
-	return p
+	return p, nil
 }
 
 // withoutRequests leaves out what a test's own polling wrote.

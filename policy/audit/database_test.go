@@ -5,38 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
-
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
+	"klarsyn/retention/database"
+	"klarsyn/retention/database/databasetest"
 )
 
 var start = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// open opens the file as the services do.
-func open(t testing.TB, path string) *sql.DB {
+// fresh is the database of an empty log.
+func fresh(t testing.TB) *databasetest.Database {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"+
-		"&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)&_pragma=foreign_keys(ON)")
-	if err != nil {
+	d := databasetest.Open(t)
+	if err := database.Migrate(t.Context(), d.DB, databasetest.Dialect(), database.Owner{Name: "audit", Files: audit.Migrations()}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
-
-func database(t testing.TB) (*sql.DB, string) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "klarsyn.db")
-	db := open(t, path)
-	if err := audit.Migrate(t.Context(), db, "sqlite3"); err != nil {
-		t.Fatal(err)
-	}
-	return db, path
+	return d
 }
 
 func key(t testing.TB) *audit.Key {
@@ -50,7 +37,7 @@ func key(t testing.TB) *audit.Key {
 
 func newLog(t testing.TB, db *sql.DB, k *audit.Key) *audit.Log {
 	t.Helper()
-	l, err := audit.New(audit.Config{DB: db, Dialect: "sqlite3", Key: k, Logger: slog.New(slog.DiscardHandler)})
+	l, err := audit.New(audit.Config{DB: db, Dialect: databasetest.Dialect(), Key: k, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +75,7 @@ func verify(t testing.TB, db *sql.DB, k *audit.Key) audit.Report {
 
 func verifyAt(t testing.TB, db *sql.DB, k *audit.Key, now time.Time) audit.Report {
 	t.Helper()
-	report, err := audit.Verify(t.Context(), audit.Verification{DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: now})
+	report, err := audit.Verify(t.Context(), audit.Verification{DB: db, Dialect: databasetest.Dialect(), Verifier: k.Public, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,4 +98,20 @@ func clean(t testing.TB, report audit.Report) {
 	for _, v := range report.Violations {
 		t.Errorf("%s: %s", v.Place, v.What)
 	}
+}
+
+// changedEntry is an entry, in SQL, with one text put for another.
+func changedEntry(old, new string) string {
+	if databasetest.Dialect() == database.Postgres {
+		return fmt.Sprintf(`convert_to(replace(convert_from(entry, 'UTF8'), '%s', '%s'), 'UTF8')`, old, new)
+	}
+	return fmt.Sprintf(`CAST(replace(CAST(entry AS TEXT), '%s', '%s') AS BLOB)`, old, new)
+}
+
+// zeroes is a hash of nothing but zeroes, in SQL.
+func zeroes() string {
+	if databasetest.Dialect() == database.Postgres {
+		return `decode(repeat('00', 32), 'hex')`
+	}
+	return `zeroblob(32)`
 }

@@ -5,13 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
+	"klarsyn/retention/database"
+	"klarsyn/retention/database/databasetest"
 )
 
 type everything struct{}
@@ -41,7 +42,7 @@ func look(clip string) policy.Request {
 // The Gate over the real log, with players that read ranges at the same time: afterwards both
 // invariants hold, and every opening has its closing.
 func TestGateOverTheLog(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	k := key(t)
 	l := newLog(t, db, k)
 	g := gateOver(t, l)
@@ -77,7 +78,7 @@ func TestGateOverTheLog(t *testing.T) {
 	running.Wait()
 	sequenced(t, l)
 	clean(t, verify(t, db, k))
-	report, err := audit.VerifyViewings(t.Context(), db, "sqlite3")
+	report, err := audit.VerifyViewings(t.Context(), db, databasetest.Dialect())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,45 +95,48 @@ func TestGateOverTheLog(t *testing.T) {
 
 // A log that cannot be written opens nothing, for whatever reason it cannot.
 func TestNoGrantWithoutTheLog(t *testing.T) {
-	for name, breakIt := range map[string]func(t *testing.T, db *sql.DB, path string) *sql.DB{
-		"read-only": func(t *testing.T, _ *sql.DB, path string) *sql.DB {
-			db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
-			if err != nil {
-				t.Fatal(err)
+	for name, breakIt := range map[string]func(t *testing.T, d *databasetest.Database) *sql.DB{
+		"read-only": func(t *testing.T, d *databasetest.Database) *sql.DB {
+			db := d.Again(t)
+			db.SetMaxOpenConns(1) // the setting is of one connection
+			if databasetest.Dialect() == database.Postgres {
+				exec(t, db, `SET default_transaction_read_only = on`)
+			} else {
+				exec(t, db, `PRAGMA query_only = ON`)
 			}
-			t.Cleanup(func() { db.Close() })
 			return db
 		},
-		"full": func(t *testing.T, db *sql.DB, _ string) *sql.DB {
-			db.SetMaxOpenConns(1)                    // the pragma is of one connection
-			exec(t, db, `PRAGMA max_page_count = 1`) // SQLite makes that the present size
-			l := newLog(t, db, nil)
+		"full": func(t *testing.T, d *databasetest.Database) *sql.DB {
+			databasetest.Only(t, database.SQLite) // a PostgreSQL without room stops as a whole
+			d.SetMaxOpenConns(1)
+			exec(t, d.DB, `PRAGMA max_page_count = 1`) // SQLite makes that the present size
+			l := newLog(t, d.DB, nil)
 			for l.Record(t.Context(), policy.Entry{Event: "e", Actor: "a"}) == nil {
 				continue // what is larger than this does not fit either
 			}
-			return db
+			return d.DB
 		},
-		"without its table": func(t *testing.T, db *sql.DB, _ string) *sql.DB {
-			exec(t, db, `DROP TABLE audit_leaf`)
-			return db
+		"without its table": func(t *testing.T, d *databasetest.Database) *sql.DB {
+			exec(t, d.DB, `DROP TABLE audit_leaf`)
+			return d.DB
 		},
-		"closed": func(t *testing.T, db *sql.DB, _ string) *sql.DB {
-			if err := db.Close(); err != nil {
+		"closed": func(t *testing.T, d *databasetest.Database) *sql.DB {
+			if err := d.Close(); err != nil {
 				t.Fatal(err)
 			}
-			return db
+			return d.DB
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			db, path := database(t)
-			l := newLog(t, db, nil)
+			d := fresh(t)
+			l := newLog(t, d.DB, nil)
 			if err := l.Probe(t.Context()); err != nil {
 				t.Errorf("a probe of the whole log: %v", err)
 			}
 			if n := pending(t, l); n != 0 {
 				t.Errorf("the probe left %d entries", n)
 			}
-			l = newLog(t, breakIt(t, db, path), nil)
+			l = newLog(t, breakIt(t, d), nil)
 			if err := l.Probe(t.Context()); name != "full" && !errors.Is(err, policy.ErrLogUnavailable) {
 				t.Errorf("a probe: error %v, want ErrLogUnavailable", err)
 			}
@@ -150,16 +154,16 @@ func TestNoGrantWithoutTheLog(t *testing.T) {
 }
 
 func TestProcessesMayMigrateAtTheSameTime(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "klarsyn.db")
+	d := databasetest.Open(t)
 	var starting sync.WaitGroup
 	for range 4 {
-		db := open(t, path)
+		db := d.Again(t)
 		starting.Go(func() {
-			if err := audit.Migrate(t.Context(), db, "sqlite3"); err != nil {
+			if err := database.Migrate(t.Context(), db, databasetest.Dialect(), database.Owner{Name: "audit", Files: audit.Migrations()}); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	starting.Wait()
-	record(t, newLog(t, open(t, path), nil), 1)
+	record(t, newLog(t, d.DB, nil), 1)
 }

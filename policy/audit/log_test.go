@@ -15,14 +15,15 @@ import (
 
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
+	"klarsyn/retention/database/databasetest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
+	goleak.VerifyTestMain(databasetest.Main{M: m}, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
 }
 
 func TestEntryStandsOrFallsWithItsTransaction(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	l := newLog(t, db, nil)
 	for _, commit := range []bool{false, true} {
 		tx, err := db.BeginTx(t.Context(), nil)
@@ -54,12 +55,12 @@ func TestWhatCannotBeLoggedSaysSo(t *testing.T) {
 		"not a ULID":   {Event: policy.Denied, Actor: "anna", ID: "1"},
 		"far too long": {Event: policy.Denied, Actor: strings.Repeat("a", 20_000)},
 	} {
-		db, _ := database(t)
+		db := fresh(t).DB
 		if err := newLog(t, db, nil).Record(t.Context(), e); !errors.Is(err, policy.ErrLogUnavailable) {
 			t.Errorf("%s: error %v, want ErrLogUnavailable", name, err)
 		}
 	}
-	db, _ := database(t)
+	db := fresh(t).DB
 	l := newLog(t, db, nil)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -70,7 +71,7 @@ func TestWhatCannotBeLoggedSaysSo(t *testing.T) {
 }
 
 func TestSequencingNumbersEverythingAndSigns(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	k := key(t)
 	l := newLog(t, db, k)
 	if signed := newestCheckpoint(t, db); signed != "" {
@@ -99,7 +100,7 @@ func TestSequencingNumbersEverythingAndSigns(t *testing.T) {
 }
 
 func TestEntriesAreFound(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	l := newLog(t, db, key(t))
 	entries := []policy.Entry{
 		{Event: policy.LoggedIn, Actor: "anna", Time: start},
@@ -142,9 +143,9 @@ func TestEntriesAreFound(t *testing.T) {
 
 // Two processes over one file: both append, both offer to sequence, one does.
 func TestTwoProcessesOneLog(t *testing.T) {
-	db1, path := database(t)
+	d := fresh(t)
 	k := key(t)
-	logs := []*audit.Log{newLog(t, db1, k), newLog(t, open(t, path), k)}
+	logs := []*audit.Log{newLog(t, d.DB, k), newLog(t, d.Again(t), k)}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running, appending sync.WaitGroup
 	const each = 150
@@ -173,15 +174,15 @@ func TestTwoProcessesOneLog(t *testing.T) {
 	if size, err := logs[1].Size(t.Context()); err != nil || size != 2*each {
 		t.Errorf("size %d, error %v, want %d", size, err, 2*each)
 	}
-	clean(t, verify(t, db1, k))
+	clean(t, verify(t, d.DB, k))
 }
 
 // A clock that steps back, or ids from two clocks, must not make sequencing times decrease.
 func TestSequencingTimeNeverDecreases(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	k := key(t)
 	now := start
-	l, err := audit.New(audit.Config{DB: db, Dialect: "sqlite3", Key: k, Now: func() time.Time { return now }})
+	l, err := audit.New(audit.Config{DB: db, Dialect: databasetest.Dialect(), Key: k, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +191,7 @@ func TestSequencingTimeNeverDecreases(t *testing.T) {
 		record(t, l, 3)
 		sequenced(t, l)
 	}
-	report, err := audit.Verify(t.Context(), audit.Verification{DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: now})
+	report, err := audit.Verify(t.Context(), audit.Verification{DB: db, Dialect: databasetest.Dialect(), Verifier: k.Public, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,9 +213,9 @@ func TestLeaseOfADeadProcessRunsOut(t *testing.T) {
 		"written by a wrong clock": start.Add(24 * time.Hour),
 	} {
 		t.Run(name, func(t *testing.T) {
-			db, _ := database(t)
+			db := fresh(t).DB
 			exec(t, db, `UPDATE audit_sequencer SET holder = 'dead', fence = 7, expires = $1`, expires.UnixMicro())
-			l, err := audit.New(audit.Config{DB: db, Dialect: "sqlite3", Key: key(t), Now: func() time.Time { return start }})
+			l, err := audit.New(audit.Config{DB: db, Dialect: databasetest.Dialect(), Key: key(t), Now: func() time.Time { return start }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,10 +226,10 @@ func TestLeaseOfADeadProcessRunsOut(t *testing.T) {
 }
 
 func TestALogThatDoesNotGrowSaysSoHourly(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	k := key(t)
 	now := start
-	l, err := audit.New(audit.Config{DB: db, Dialect: "sqlite3", Key: k, Now: func() time.Time { return now }})
+	l, err := audit.New(audit.Config{DB: db, Dialect: databasetest.Dialect(), Key: k, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +245,7 @@ func TestALogThatDoesNotGrowSaysSoHourly(t *testing.T) {
 			t.Errorf("at %s: %d checkpoints, error %v, want %d", now.Format(time.TimeOnly), n, err, c.want)
 		}
 	}
-	report, err := audit.Verify(t.Context(), audit.Verification{DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: now})
+	report, err := audit.Verify(t.Context(), audit.Verification{DB: db, Dialect: databasetest.Dialect(), Verifier: k.Public, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,13 +254,13 @@ func TestALogThatDoesNotGrowSaysSoHourly(t *testing.T) {
 
 func TestSequencerRefuses(t *testing.T) {
 	t.Run("without a key", func(t *testing.T) {
-		db, _ := database(t)
+		db := fresh(t).DB
 		if err := newLog(t, db, nil).Run(t.Context()); err == nil {
 			t.Error("it ran")
 		}
 	})
 	damage := map[string]string{
-		"a tree that was changed":       `UPDATE audit_hash SET hash = zeroblob(32)`,
+		"a tree that was changed":       `UPDATE audit_hash SET hash = ` + zeroes(),
 		"a tree with a hole":            `DELETE FROM audit_hash`,
 		"a checkpoint that was changed": `UPDATE audit_checkpoint SET note = replace(note, 'klarsyn', 'klarsym')`,
 		"a checkpoint that is missing":  `DELETE FROM audit_checkpoint`,
@@ -267,7 +268,7 @@ func TestSequencerRefuses(t *testing.T) {
 	}
 	for name, sql := range damage {
 		t.Run(name, func(t *testing.T) {
-			db, _ := database(t)
+			db := fresh(t).DB
 			l := newLog(t, db, key(t))
 			record(t, l, 3)
 			sequenced(t, l)
@@ -281,7 +282,7 @@ func TestSequencerRefuses(t *testing.T) {
 		})
 	}
 	t.Run("to go on with another key", func(t *testing.T) {
-		db, _ := database(t)
+		db := fresh(t).DB
 		l := newLog(t, db, key(t))
 		record(t, l, 3)
 		sequenced(t, l)
@@ -333,7 +334,7 @@ func exec(t testing.TB, db *sql.DB, query string, args ...any) {
 }
 
 func BenchmarkRecord(b *testing.B) {
-	db, _ := database(b)
+	db := fresh(b).DB
 	l := newLog(b, db, nil)
 	e := policy.Entry{Event: policy.ClipCommitted, Actor: "service:ingest", Object: "clip:01JD4Z9S5T8Q4W1V9D3M2N7K6P", Permit: "plattan", PermitVersion: 1}
 	for b.Loop() {
@@ -346,7 +347,7 @@ func BenchmarkRecord(b *testing.B) {
 
 func BenchmarkSequenceAndVerify(b *testing.B) {
 	const n = 20_000
-	db, _ := database(b)
+	db := fresh(b).DB
 	k := key(b)
 	l := newLog(b, db, k)
 	tx, err := db.BeginTx(b.Context(), nil)

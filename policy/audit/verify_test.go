@@ -11,14 +11,20 @@ import (
 
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
+	"klarsyn/retention/database"
+	"klarsyn/retention/database/databasetest"
 )
 
 // Every single change of what is stored must show. The columns of the lease (holder, fence, expires)
 // are left out: they say who sequences, not what was logged.
 func TestVerifyFindsEveryMutation(t *testing.T) {
-	db, _ := database(t)
-	db.SetMaxOpenConns(1) // the pragma is of one connection
-	exec(t, db, `PRAGMA synchronous = OFF`)
+	db := fresh(t).DB
+	db.SetMaxOpenConns(1) // the setting is of one connection
+	if databasetest.Dialect() == database.Postgres {
+		exec(t, db, `SET synchronous_commit = off`)
+	} else {
+		exec(t, db, `PRAGMA synchronous = OFF`)
+	}
 	k := key(t)
 	l := newLog(t, db, k)
 	for range 4 {
@@ -48,11 +54,11 @@ func TestVerifyFindsEveryMutation(t *testing.T) {
 	for _, column := range []string{"event", "actor", "object", "kase"} {
 		each(leaves, `UPDATE audit_leaf SET `+column+` = `+column+` || 'x' WHERE seq = %d`)
 	}
-	each(leaves, `UPDATE audit_leaf SET entry = CAST(replace(CAST(entry AS TEXT), 'ingest', 'ingesT') AS BLOB) WHERE seq = %d`)
-	each(leaves, `UPDATE audit_leaf SET entry = CAST(entry || ' ' AS BLOB) WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET entry = `+changedEntry(`ingest`, `ingesT`)+` WHERE seq = %d`)
+	each(leaves, `UPDATE audit_leaf SET entry = `+changedEntry(`"actor"`, ` "actor"`)+` WHERE seq = %d`)
 	each(leaves-1, `UPDATE audit_leaf SET entry = (SELECT entry FROM audit_leaf WHERE seq = 11), id = id WHERE seq = %d`)
 	each(hashes, `DELETE FROM audit_hash WHERE idx = %d`)
-	each(hashes, `UPDATE audit_hash SET hash = zeroblob(32) WHERE idx = %d`)
+	each(hashes, `UPDATE audit_hash SET hash = `+zeroes()+` WHERE idx = %d`)
 	each(hashes, `UPDATE audit_hash SET hash = substr(hash, 1, 31) WHERE idx = %d`)
 	for i := 1; i <= 4; i++ {
 		mutations = append(mutations,
@@ -60,17 +66,17 @@ func TestVerifyFindsEveryMutation(t *testing.T) {
 			fmt.Sprintf(`UPDATE audit_checkpoint SET number = 9 WHERE number = %d`, i),
 			fmt.Sprintf(`UPDATE audit_checkpoint SET at = at + 1 WHERE number = %d`, i),
 			fmt.Sprintf(`UPDATE audit_checkpoint SET size = size + 1 WHERE number = %d`, i),
-			fmt.Sprintf(`UPDATE audit_checkpoint SET note = note || x'0a' WHERE number = %d`, i),
+			fmt.Sprintf(`UPDATE audit_checkpoint SET note = note || ' ' WHERE number = %d`, i),
 			fmt.Sprintf(`UPDATE audit_checkpoint SET note = replace(note, 'checkpoint %d', 'checkpoint 7') WHERE number = %d`, i, i),
 			fmt.Sprintf(`UPDATE audit_checkpoint SET note = (SELECT note FROM audit_checkpoint WHERE number = %d) WHERE number = %d`, i%4+1, i))
 	}
 	mutations = append(mutations,
-		`INSERT INTO audit_leaf SELECT substr(id, 1, 25) || 'Z', 12, sequenced, at, event, actor, object, kase, entry FROM audit_leaf WHERE seq = 11`,
-		`INSERT INTO audit_leaf SELECT substr(id, 1, 25) || 'Z', NULL, NULL, at - 60000000, event, actor, object, kase, entry FROM audit_leaf WHERE seq = 11`,
+		`INSERT INTO audit_leaf SELECT substr(id, 1, 25) || '!', 12, sequenced, at, event, actor, object, kase, entry FROM audit_leaf WHERE seq = 11`,
+		`INSERT INTO audit_leaf SELECT substr(id, 1, 25) || '!', NULL, NULL, at - 60000000, event, actor, object, kase, entry FROM audit_leaf WHERE seq = 11`,
 		`UPDATE audit_leaf SET at = at - 60000000 WHERE seq IS NULL`,
 		`UPDATE audit_leaf SET sequenced = 1 WHERE seq IS NULL`,
-		`INSERT INTO audit_hash VALUES (22, zeroblob(32))`,
-		`INSERT INTO audit_hash VALUES (-1, zeroblob(32))`,
+		`INSERT INTO audit_hash VALUES (22, `+zeroes()+`)`,
+		`INSERT INTO audit_hash VALUES (-1, `+zeroes()+`)`,
 		`INSERT INTO audit_checkpoint SELECT 5, at, size, note FROM audit_checkpoint WHERE number = 4`,
 		`INSERT INTO audit_checkpoint SELECT 0, at, size, note FROM audit_checkpoint WHERE number = 4`,
 		`UPDATE audit_sequencer SET size = size - 1`,
@@ -112,7 +118,7 @@ func mutate(t *testing.T, db *sql.DB, k *audit.Key, now time.Time, mutation stri
 
 // Every byte of a leaf and of a signed note counts.
 func TestVerifyFindsEveryFlippedByte(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	k := key(t)
 	l := newLog(t, db, k)
 	record(t, l, 1)
@@ -143,7 +149,7 @@ func TestVerifyFindsEveryFlippedByte(t *testing.T) {
 }
 
 func TestVerifyNamesTheFirstBadPlace(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	k := key(t)
 	l := newLog(t, db, k)
 	record(t, l, 9)
@@ -158,7 +164,7 @@ func TestVerifyNamesTheFirstBadPlace(t *testing.T) {
 // The signature is random, and in some notes the last bits of its base64 say nothing: no such note passes.
 func TestCheckpointHasOneForm(t *testing.T) {
 	for range 3 {
-		db, _ := database(t)
+		db := fresh(t).DB
 		k := key(t)
 		l := newLog(t, db, k)
 		record(t, l, 1)
@@ -190,7 +196,7 @@ func TestCheckpointHasOneForm(t *testing.T) {
 }
 
 func TestVerifyWithAnotherKey(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	l := newLog(t, db, key(t))
 	record(t, l, 1)
 	sequenced(t, l)
@@ -200,7 +206,7 @@ func TestVerifyWithAnotherKey(t *testing.T) {
 }
 
 func TestVerifyAnEmptyLog(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	report := verify(t, db, key(t))
 	clean(t, report)
 	if report.Checked != 0 {
@@ -209,12 +215,12 @@ func TestVerifyAnEmptyLog(t *testing.T) {
 }
 
 func TestVerifyFindsWhatNobodySequences(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	k := key(t)
 	record(t, newLog(t, db, nil), 1)
 	clean(t, verify(t, db, k))
 	report, err := audit.Verify(t.Context(), audit.Verification{
-		DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: time.Now().Add(time.Minute),
+		DB: db, Dialect: databasetest.Dialect(), Verifier: k.Public, Now: time.Now().Add(time.Minute),
 	})
 	if err != nil || len(report.Violations) != 1 || !strings.Contains(report.Violations[0].What, "not sequenced") {
 		t.Errorf("report %+v, error %v, want one leaf that is not sequenced", report, err)
@@ -224,7 +230,7 @@ func TestVerifyFindsWhatNobodySequences(t *testing.T) {
 // After a crash the last leaves wait for the next start; that is no violation. One that the sequencer
 // passed over is.
 func TestVerifyALogThatNobodyRuns(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	k := key(t)
 	l := newLog(t, db, k)
 	record(t, l, 3)
@@ -232,7 +238,7 @@ func TestVerifyALogThatNobodyRuns(t *testing.T) {
 	record(t, l, 1)
 	stopped := func() audit.Report {
 		report, err := audit.Verify(t.Context(), audit.Verification{
-			DB: db, Dialect: "sqlite3", Verifier: k.Public, Now: time.Now().Add(24 * time.Hour), Stopped: true,
+			DB: db, Dialect: databasetest.Dialect(), Verifier: k.Public, Now: time.Now().Add(24 * time.Hour), Stopped: true,
 		})
 		if err != nil {
 			t.Fatal(err)

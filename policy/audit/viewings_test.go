@@ -11,6 +11,7 @@ import (
 
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
+	"klarsyn/retention/database/databasetest"
 )
 
 func viewing(t testing.TB, l *audit.Log, at time.Time) policy.Viewing {
@@ -65,7 +66,7 @@ func pending(t testing.TB, l *audit.Log) int64 {
 }
 
 func TestRangesOfOnePlayerAreOneViewing(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	l := newLog(t, db, nil)
 	first := viewing(t, l, start)
 	var together sync.WaitGroup
@@ -98,7 +99,7 @@ func TestRangesOfOnePlayerAreOneViewing(t *testing.T) {
 }
 
 func TestAClosedViewingIsOver(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	l := newLog(t, db, nil)
 	v := viewing(t, l, start)
 	whole, err := l.Respond(t.Context(), v.ID, start.Add(time.Second))
@@ -140,7 +141,7 @@ func TestAClosedViewingIsOver(t *testing.T) {
 	if err := l.Served(t.Context(), late, start.Add(time.Hour), 5, 5); !errors.Is(err, policy.ErrViewingClosed) {
 		t.Errorf("response that ended after its viewing: error %v", err)
 	}
-	report, err := audit.VerifyViewings(t.Context(), db, "sqlite3")
+	report, err := audit.VerifyViewings(t.Context(), db, databasetest.Dialect())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func TestAClosedViewingIsOver(t *testing.T) {
 }
 
 func TestViewingAndEntryStandOrFallTogether(t *testing.T) {
-	db, _ := database(t)
+	db := fresh(t).DB
 	l := newLog(t, db, nil)
 	v, e := proposed(start)
 	e.Actor = ""

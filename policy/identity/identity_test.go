@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,14 +12,15 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"go.uber.org/goleak"
-	_ "modernc.org/sqlite"
 
 	"klarsyn/policy"
 	"klarsyn/policy/identity"
+	"klarsyn/retention/database"
+	"klarsyn/retention/database/databasetest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
+	goleak.VerifyTestMain(databasetest.Main{M: m}, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
 }
 
 // book is a log that keeps entries in memory, refuses what the real one would, and fails when told to.
@@ -63,18 +63,14 @@ const password = "correct-horse-battery"
 
 func setUp(t *testing.T) *bench {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "identity.db")+
-		"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := databasetest.Open(t).DB
 	for range 2 {
-		if err := identity.Migrate(t.Context(), db, "sqlite3"); err != nil {
+		if err := database.Migrate(t.Context(), db, databasetest.Dialect(), database.Owner{Name: "identity", Files: identity.Migrations()}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	b := &bench{db: db, log: &book{}, now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)}
+	var err error
 	b.Accounts, err = identity.NewAccounts(identity.Config{
 		DB: db, Log: b.log, Cost: identity.Cost{Memory: 64, Time: 1, Threads: 1},
 		Now: func() time.Time { return b.now }, Logger: slog.New(slog.DiscardHandler),

@@ -5,14 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
-
 	"klarsyn/policy"
+	"klarsyn/retention/database"
+	"klarsyn/retention/database/databasetest"
 )
 
 func TestThrottleIsBounded(t *testing.T) {
@@ -75,12 +74,8 @@ func (noLog) Record(context.Context, policy.Entry) error          { return nil }
 // More logins at once than there is room for are turned away at once, without a guess being counted
 // against anybody; those who wait get their turn.
 func TestACrowdIsTurnedAway(t *testing.T) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "identity.db")+"?_txlock=immediate")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	if err := Migrate(t.Context(), db, "sqlite3"); err != nil {
+	db := databasetest.Open(t).DB
+	if err := database.Migrate(t.Context(), db, databasetest.Dialect(), database.Owner{Name: "identity", Files: Migrations()}); err != nil {
 		t.Fatal(err)
 	}
 	a, err := NewAccounts(Config{DB: db, Log: noLog{}, Cost: Cost{Memory: 64, Time: 1, Threads: 1}})

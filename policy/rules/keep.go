@@ -9,29 +9,19 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/pressly/goose/v3"
-
 	"klarsyn/policy"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate brings the rules_ tables up to date. dialect is "sqlite3" or "postgres". Processes that start
-// at the same time may call it at the same time: every statement may run twice.
-func Migrate(ctx context.Context, db *sql.DB, dialect string) error {
+// Migrations make the rules_ tables, for SQLite and PostgreSQL.
+func Migrations() fs.FS {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return fmt.Errorf("rules migrations: %w", err)
+		panic(err) // the folder is compiled in
 	}
-	provider, err := goose.NewProvider(goose.Dialect(dialect), db, files, goose.WithTableName("rules_migrations"))
-	if err != nil {
-		return fmt.Errorf("rules migrations: %w", err)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("rules migrations: %w", err)
-	}
-	return nil
+	return files
 }
 
 // Keep stores the text in force under its revision, so that every decision that names the revision in

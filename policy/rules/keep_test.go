@@ -4,16 +4,19 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"path/filepath"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
-
 	"klarsyn/policy"
 	"klarsyn/policy/rules"
+	"klarsyn/retention/database"
+	"klarsyn/retention/database/databasetest"
 )
+
+// TestMain runs all tests on each database.
+func TestMain(m *testing.M) { os.Exit(databasetest.Main{M: m}.Run()) }
 
 // book is a log that keeps entries in a table, so that they share their transaction's fate.
 type book struct{ fail error }
@@ -22,7 +25,7 @@ func (b book) Append(ctx context.Context, tx *sql.Tx, e policy.Entry) error {
 	if err := errors.Join(b.fail, e.Validate()); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO book VALUES ($1)`, string(e.Event)+" "+e.Actor+" "+e.Revision+" after "+e.Details["before"])
+	_, err := tx.ExecContext(ctx, `INSERT INTO book SELECT COUNT(*), $1 FROM book`, string(e.Event)+" "+e.Actor+" "+e.Revision+" after "+e.Details["before"])
 	return err
 }
 
@@ -31,18 +34,14 @@ func (book) Record(context.Context, policy.Entry) error { panic("the entry has a
 // Every decision names its revision: its text is kept, and the log says from when on it decided, also when
 // an older one comes back, and also by a clock that was set back.
 func TestRevisionsAreKeptAndLogged(t *testing.T) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "rules.db")+"?_txlock=immediate")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := databasetest.Open(t).DB
 	ctx := t.Context()
 	for range 2 {
-		if err := rules.Migrate(ctx, db, "sqlite3"); err != nil {
+		if err := database.Migrate(ctx, db, databasetest.Dialect(), database.Owner{Name: "rules", Files: rules.Migrations()}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := db.ExecContext(ctx, `CREATE TABLE book (line TEXT)`); err != nil {
+	if _, err := db.ExecContext(ctx, `CREATE TABLE book (place BIGINT, line TEXT)`); err != nil {
 		t.Fatal(err)
 	}
 	first, second := rules.Default(), rules.Default()
@@ -71,7 +70,7 @@ func TestRevisionsAreKeptAndLogged(t *testing.T) {
 		if step.changes != "" {
 			want = append(want, "rules-activated service:serve "+step.changes)
 		}
-		if got := column(t, db, `SELECT line FROM book ORDER BY rowid`); !slices.Equal(got, want) {
+		if got := column(t, db, `SELECT line FROM book ORDER BY place`); !slices.Equal(got, want) {
 			t.Errorf("logged %q, want %q", got, want)
 		}
 	}

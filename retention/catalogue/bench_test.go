@@ -7,17 +7,18 @@ import (
 	"klarsyn/policy/audit"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 )
 
 func benchBooks(b *testing.B) *books {
 	db := openFile(b, b.TempDir()+"/catalogue.db")
-	if err := audit.Migrate(b.Context(), db, catalogue.SQLite); err != nil {
+	if err := database.Migrate(b.Context(), db, database.SQLite, database.Owner{Name: "audit", Files: audit.Migrations()}); err != nil {
 		b.Fatal(err)
 	}
-	if err := catalogue.Migrate(b.Context(), db, catalogue.SQLite); err != nil {
+	if err := database.Migrate(b.Context(), db, database.SQLite, database.Owner{Name: "catalogue", Files: catalogue.Migrations()}); err != nil {
 		b.Fatal(err)
 	}
-	return newBooks(b, db, catalogue.SQLite)
+	return newBooks(b, db, database.SQLite)
 }
 
 // A clip's whole way in: reserve, end, commit, with three log entries, each step synced.

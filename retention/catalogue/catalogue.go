@@ -11,9 +11,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
-
 	"klarsyn/policy"
 	"klarsyn/retention"
 )
@@ -21,33 +18,23 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate brings the catalogue's tables up to date.
-func Migrate(ctx context.Context, db *sql.DB, dialect string) error {
+// Migrations make the catalogue_ tables, for SQLite and PostgreSQL.
+func Migrations() fs.FS {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		panic(err) // the folder is compiled in
 	}
-	store, err := database.NewStore(database.Dialect(dialect), "catalogue_migrations")
-	if err != nil {
-		return fmt.Errorf("catalogue: %w", err)
-	}
-	p, err := goose.NewProvider("", db, files, goose.WithStore(store))
-	if err != nil {
-		return fmt.Errorf("catalogue: %w", err)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrating the catalogue: %w", err)
-	}
-	return nil
+	return files
 }
 
-// Catalogue answers for clips, gaps and permits. Actor names the process in the audit log, for example
-// "service:ingest".
+// Catalogue answers for clips, gaps and permits. Dialect is SQLite or Postgres. Actor names the process in the
+// audit log, for example "service:ingest".
 type Catalogue struct {
-	DB    *sql.DB
-	Log   policy.Log
-	Actor string
-	Now   func() time.Time
+	DB      *sql.DB
+	Dialect string
+	Log     policy.Log
+	Actor   string
+	Now     func() time.Time
 }
 
 // within runs f in one transaction.

@@ -18,7 +18,7 @@ func (c *Catalogue) Claim(ctx context.Context, now time.Time, limit int) ([]rete
 	var claimed []retention.Clip
 	err := c.within(ctx, "claiming clips that are due", func(tx *sql.Tx) error {
 		due, err := clips(ctx, tx, `WHERE deadline_us <= $1 AND state IN ('pending', 'committed', 'partial', 'lost')
-			ORDER BY deadline_us LIMIT $2`, micros(now), limit)
+			ORDER BY deadline_us LIMIT $2`+c.skippingLocked(), micros(now), limit)
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,9 @@ import (
 func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) error {
 	g.Detail = bounded(g.Detail)
 	return c.within(ctx, "recording a gap of camera "+string(g.Camera), func(tx *sql.Tx) error {
+		if err := c.lockTimeline(ctx, tx, g.Camera); err != nil {
+			return err
+		}
 		open, id, err := openGap(ctx, tx, g.Camera)
 		if err != nil {
 			return err
@@ -69,6 +72,9 @@ func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) error {
 // what nobody accounted for. resumed reports whether recording had been interrupted.
 func (c *Catalogue) closeTimeline(ctx context.Context, tx *sql.Tx, cam camera.ID, at time.Time) (resumed bool, err error) {
 	at = instant(micros(at)) // as precise as what it is compared with
+	if err := c.lockTimeline(ctx, tx, cam); err != nil {
+		return false, err
+	}
 	if err := noOpenClip(ctx, tx, cam); err != nil {
 		return false, err
 	}

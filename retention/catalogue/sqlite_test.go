@@ -16,12 +16,13 @@ import (
 	"klarsyn/policy/audit"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 )
 
 // After a claim and a scrub no file of the database holds a byte of the headers that were destroyed.
 func TestShreddedHeadersLeaveNoBytes(t *testing.T) {
 	db := sqlite(t)(t)
-	b := newBooks(t, db, catalogue.SQLite)
+	b := newBooks(t, db, database.SQLite)
 	var headers [][]byte
 	from := start
 	for range 60 {
@@ -42,7 +43,7 @@ func TestShreddedHeadersLeaveNoBytes(t *testing.T) {
 	for _, second := range []int{9, 29} {
 		claimed += len(b.claim(start.Add(time.Hour + time.Duration(second)*time.Second)))
 	}
-	b.must(catalogue.Scrub(t.Context(), db, catalogue.SQLite))
+	b.must(database.Scrub(t.Context(), db, database.SQLite))
 	if n := found(t, folder, headers[:claimed]); n != 0 || claimed != 30 {
 		t.Errorf("%d of %d destroyed headers can still be found", n, claimed)
 	}
@@ -91,7 +92,7 @@ func found(t *testing.T, folder string, headers [][]byte) int {
 // A reader keeps the log from being emptied: that is said soon, keeps no writer waiting, and passes.
 func TestScrubGivesWayToReaders(t *testing.T) {
 	db := sqlite(t)(t)
-	b := newBooks(t, db, catalogue.SQLite)
+	b := newBooks(t, db, database.SQLite)
 	b.put("k1", start, start.Add(time.Second), retention.Committed)
 	b.put("k2", start, start.Add(time.Second), retention.Committed)
 	rows, err := db.Query(`SELECT id FROM catalogue_clip`)
@@ -104,7 +105,7 @@ func TestScrubGivesWayToReaders(t *testing.T) {
 	}
 	b.claim(start.Add(2 * time.Hour))
 	began := time.Now()
-	if err := catalogue.Scrub(t.Context(), db, catalogue.SQLite); !errors.Is(err, catalogue.ErrScrubBusy) {
+	if err := database.Scrub(t.Context(), db, database.SQLite); !errors.Is(err, database.ErrScrubBusy) {
 		t.Errorf("error %v", err)
 	}
 	if took := time.Since(began); took > 5*time.Second {
@@ -114,7 +115,7 @@ func TestScrubGivesWayToReaders(t *testing.T) {
 	if err := rows.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b.must(catalogue.Scrub(t.Context(), db, catalogue.SQLite))
+	b.must(database.Scrub(t.Context(), db, database.SQLite))
 	if st, err := os.Stat(filepath.Join(databaseFolder(t, b), "catalogue.db-wal")); err != nil || st.Size() != 0 {
 		t.Errorf("the write-ahead log has %d bytes, %v", st.Size(), err)
 	}
@@ -128,7 +129,7 @@ func TestScrubGivesWayToReaders(t *testing.T) {
 }
 
 func TestScrubLeavesOtherEnginesAlone(t *testing.T) {
-	if err := catalogue.Scrub(t.Context(), nil, "postgres"); err != nil {
+	if err := database.Scrub(t.Context(), nil, "postgres"); err != nil {
 		t.Error(err)
 	}
 }
@@ -138,14 +139,14 @@ func TestScrubLeavesOtherEnginesAlone(t *testing.T) {
 func TestProcessesShareTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "catalogue.db")
 	db := openFile(t, path)
-	if err := errors.Join(audit.Migrate(t.Context(), db, catalogue.SQLite), catalogue.Migrate(t.Context(), db, catalogue.SQLite)); err != nil {
+	if err := errors.Join(database.Migrate(t.Context(), db, database.SQLite, database.Owner{Name: "audit", Files: audit.Migrations()}), database.Migrate(t.Context(), db, database.SQLite, database.Owner{Name: "catalogue", Files: catalogue.Migrations()})); err != nil {
 		t.Fatal(err)
 	}
 	const cameras, each = 3, 25
 	ctx, cancel := context.WithCancel(t.Context())
 	var recorders, others sync.WaitGroup
 	for n := range cameras {
-		b := newBooks(t, openFile(t, path), catalogue.SQLite)
+		b := newBooks(t, openFile(t, path), database.SQLite)
 		cam := camera.ID(fmt.Sprintf("k%d", n))
 		recorders.Go(func() {
 			for i := range each {
@@ -158,7 +159,7 @@ func TestProcessesShareTheFile(t *testing.T) {
 			}
 		})
 	}
-	sweeper := newBooks(t, openFile(t, path), catalogue.SQLite)
+	sweeper := newBooks(t, openFile(t, path), database.SQLite)
 	others.Go(func() {
 		for ctx.Err() == nil {
 			claimed, err := sweeper.Claim(t.Context(), start.Add(time.Hour+10*time.Second), 5)
@@ -170,12 +171,12 @@ func TestProcessesShareTheFile(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if err := catalogue.Scrub(t.Context(), sweeper.DB, catalogue.SQLite); err != nil && !errors.Is(err, catalogue.ErrScrubBusy) {
+			if err := database.Scrub(t.Context(), sweeper.DB, database.SQLite); err != nil && !errors.Is(err, database.ErrScrubBusy) {
 				t.Error(err)
 			}
 		}
 	})
-	reader := newBooks(t, openFile(t, path), catalogue.SQLite)
+	reader := newBooks(t, openFile(t, path), database.SQLite)
 	others.Go(func() {
 		for ctx.Err() == nil {
 			for _, err := range reader.All(t.Context()) {
@@ -203,7 +204,7 @@ func TestProcessesShareTheFile(t *testing.T) {
 func TestOddPaths(t *testing.T) {
 	for _, name := range []string{"with space", "50%", "a?b=c", "a#b", "å", "a&_pragma=journal_mode(OFF)"} {
 		path := filepath.Join(t.TempDir(), name, "catalogue.db")
-		db, err := catalogue.OpenSQLite(t.Context(), path)
+		db, err := database.OpenSQLite(t.Context(), path)
 		if err != nil {
 			t.Errorf("%q: %v", name, err)
 			continue
@@ -223,7 +224,7 @@ func TestOddPaths(t *testing.T) {
 			t.Errorf("%q: the file is elsewhere: %v", name, err)
 		}
 	}
-	if _, err := catalogue.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "a", "..")); err == nil {
+	if _, err := database.OpenSQLite(t.Context(), filepath.Join(t.TempDir(), "a", "..")); err == nil {
 		t.Error("a folder was taken for a database")
 	}
 }

@@ -17,10 +17,12 @@ import (
 	"go.uber.org/goleak"
 
 	"klarsyn/camera"
+	"klarsyn/deploy/testenv"
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -69,7 +71,7 @@ func newBooks(t testing.TB, db *sql.DB, dialect string) *books {
 		t.Fatal(err)
 	}
 	b := &books{t: t, log: log, dialect: dialect}
-	b.Catalogue = &catalogue.Catalogue{DB: db, Log: b, Actor: "service:test", Now: func() time.Time { return start }}
+	b.Catalogue = &catalogue.Catalogue{DB: db, Dialect: dialect, Log: b, Actor: "service:test", Now: func() time.Time { return start }}
 	return b
 }
 
@@ -203,15 +205,8 @@ func (b *books) claim(now time.Time) []retention.Clip {
 func sqlite(t *testing.T) func(testing.TB) *sql.DB {
 	template := filepath.Join(t.TempDir(), "template.db")
 	db := openFile(t, template)
-	if err := audit.Migrate(t.Context(), db, catalogue.SQLite); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // a second migration finds nothing to do
-		if err := catalogue.Migrate(t.Context(), db, catalogue.SQLite); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := catalogue.Scrub(t.Context(), db, catalogue.SQLite); err != nil {
+	migrate(t, db, database.SQLite)
+	if err := database.Scrub(t.Context(), db, database.SQLite); err != nil {
 		t.Fatal(err)
 	}
 	return func(t testing.TB) *sql.DB {
@@ -221,9 +216,21 @@ func sqlite(t *testing.T) func(testing.TB) *sql.DB {
 	}
 }
 
+func migrate(t testing.TB, db *sql.DB, dialect string) {
+	t.Helper()
+	if err := database.Migrate(t.Context(), db, dialect, database.Owner{Name: "audit", Files: audit.Migrations()}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // a second migration finds nothing to do
+		if err := database.Migrate(t.Context(), db, dialect, database.Owner{Name: "catalogue", Files: catalogue.Migrations()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func openFile(t testing.TB, path string) *sql.DB {
 	t.Helper()
-	db, err := catalogue.OpenSQLite(t.Context(), path)
+	db, err := database.OpenSQLite(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,4 +255,17 @@ func copyFile(t testing.TB, from, to string) {
 	}
 }
 
-func TestSQLite(t *testing.T) { suite(t, sqlite(t), catalogue.SQLite) }
+func TestSQLite(t *testing.T) { suite(t, sqlite(t), database.SQLite) }
+
+func TestPostgres(t *testing.T) {
+	server := testenv.StartPostgres(t)
+	suite(t, func(t testing.TB) *sql.DB {
+		db, err := database.OpenPostgres(t.Context(), server.Database(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		migrate(t, db, database.Postgres)
+		return db
+	}, database.Postgres)
+}

@@ -1,4 +1,4 @@
-package catalogue
+package database
 
 import (
 	"context"
@@ -11,9 +11,6 @@ import (
 
 	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
-
-// SQLite is the dialect name of the embedded database, as goose spells it.
-const SQLite = "sqlite3"
 
 // OpenSQLite opens or makes the database file. It survives power cuts (WAL with full syncs), overwrites
 // what is deleted, and lets every transaction that may write take its lock at once, so that two

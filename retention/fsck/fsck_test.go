@@ -21,6 +21,7 @@ import (
 	"klarsyn/policy/audit"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 	"klarsyn/retention/fsck"
 	"klarsyn/retention/object"
 	"klarsyn/retention/object/dir"
@@ -45,11 +46,11 @@ func newSite(t *testing.T) *site {
 	ctx := t.Context()
 	s := &site{t: t, root: filepath.Join(t.TempDir(), "objects"), now: noon.Add(10 * time.Minute), clips: map[retention.State]retention.Clip{}}
 	var err error
-	s.db, err = catalogue.OpenSQLite(ctx, filepath.Join(t.TempDir(), "catalogue.db"))
+	s.db, err = database.OpenSQLite(ctx, filepath.Join(t.TempDir(), "catalogue.db"))
 	s.must(err)
 	t.Cleanup(func() { s.db.Close() })
-	s.must(errors.Join(audit.Migrate(ctx, s.db, catalogue.SQLite), catalogue.Migrate(ctx, s.db, catalogue.SQLite)))
-	log, err := audit.New(audit.Config{DB: s.db, Dialect: catalogue.SQLite, Logger: slog.New(slog.DiscardHandler)})
+	s.must(errors.Join(database.Migrate(ctx, s.db, database.SQLite, database.Owner{Name: "audit", Files: audit.Migrations()}), database.Migrate(ctx, s.db, database.SQLite, database.Owner{Name: "catalogue", Files: catalogue.Migrations()})))
+	log, err := audit.New(audit.Config{DB: s.db, Dialect: database.SQLite, Logger: slog.New(slog.DiscardHandler)})
 	s.must(err)
 	s.books = &catalogue.Catalogue{DB: s.db, Log: log, Actor: "service:test", Now: func() time.Time { return noon }}
 	s.store, err = dir.Open(s.root)

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/database"
 )
 
 //go:embed migrations/*.sql
@@ -23,24 +21,13 @@ var migrations embed.FS
 // ErrNoKey says that the day key does not exist, or not any more.
 var ErrNoKey = errors.New("the day key does not exist, or was destroyed")
 
-// Migrate brings the key store's tables up to date.
-func Migrate(ctx context.Context, db *sql.DB, dialect string) error {
+// Migrations make the keys_ tables, for SQLite and PostgreSQL.
+func Migrations() fs.FS {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		panic(err) // the folder is compiled in
 	}
-	store, err := database.NewStore(database.Dialect(dialect), "keys_migrations")
-	if err != nil {
-		return fmt.Errorf("key store: %w", err)
-	}
-	p, err := goose.NewProvider("", db, files, goose.WithStore(store))
-	if err != nil {
-		return fmt.Errorf("key store: %w", err)
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrating the key store: %w", err)
-	}
-	return nil
+	return files
 }
 
 // Key names a day key.

@@ -14,7 +14,7 @@ import (
 	"filippo.io/age"
 	"go.uber.org/goleak"
 
-	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 	"klarsyn/retention/keys"
 )
 
@@ -24,15 +24,15 @@ var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
 func now() time.Time { return noon }
 
-// database opens a key store's file; the same path twice is two processes.
-func database(t *testing.T, path string) *sql.DB {
+// file opens a key store's file; the same path twice is two processes.
+func file(t *testing.T, path string) *sql.DB {
 	t.Helper()
-	db, err := catalogue.OpenSQLite(t.Context(), path)
+	db, err := database.OpenSQLite(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	if err := keys.Migrate(t.Context(), db, catalogue.SQLite); err != nil {
+	if err := database.Migrate(t.Context(), db, database.SQLite, database.Owner{Name: "keys", Files: keys.Migrations()}); err != nil {
 		t.Fatal(err)
 	}
 	return db
@@ -42,7 +42,7 @@ func database(t *testing.T, path string) *sql.DB {
 func store(t *testing.T) *keys.Store {
 	t.Helper()
 	_, public, secret := master(t)
-	return &keys.Store{DB: database(t, filepath.Join(t.TempDir(), "keys.db")), Sealer: public, Opener: secret, Now: now}
+	return &keys.Store{DB: file(t, filepath.Join(t.TempDir(), "keys.db")), Sealer: public, Opener: secret, Now: now}
 }
 
 var today = keys.Key{Permit: "plattan", Day: "2026-11-20"}
@@ -114,7 +114,7 @@ func TestMintersRace(t *testing.T) {
 	var wg sync.WaitGroup
 	recipients, mints := make([]string, n), make([]bool, n)
 	for i := range n {
-		s := &keys.Store{DB: database(t, path), Sealer: public, Now: now}
+		s := &keys.Store{DB: file(t, path), Sealer: public, Now: now}
 		wg.Go(func() {
 			var err error
 			if recipients[i], mints[i], err = s.Mint(t.Context(), today); err != nil {
@@ -156,7 +156,7 @@ func TestDestroy(t *testing.T) {
 func TestDestroyedKeyLeavesNoBytes(t *testing.T) {
 	_, public, _ := master(t)
 	folder := t.TempDir()
-	db := database(t, filepath.Join(folder, "keys.db"))
+	db := file(t, filepath.Join(folder, "keys.db"))
 	s := &keys.Store{DB: db, Sealer: public, Now: now}
 	var sealed [][]byte
 	for _, day := range []string{"2026-11-18", "2026-11-19", "2026-11-20"} {
@@ -171,7 +171,7 @@ func TestDestroyedKeyLeavesNoBytes(t *testing.T) {
 	}
 	tender := &keys.Tender{
 		Store: s, Board: newBoard(), Permits: func(time.Time) []string { return nil }, Now: now,
-		Scrub: func(ctx context.Context) error { return catalogue.Scrub(ctx, db, catalogue.SQLite) },
+		Scrub: func(ctx context.Context) error { return database.Scrub(ctx, db, database.SQLite) },
 	}
 	if !inFiles(t, folder, sealed[0]) {
 		t.Fatal("the test looks for the wrong bytes")

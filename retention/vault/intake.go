@@ -50,6 +50,8 @@ type IntakeConfig struct {
 	Log  *slog.Logger
 	// Now is the clock that deadlines go by (default time.Now).
 	Now func() time.Time
+	// ClockDoubted says that the clock by which footage is received may be wrong: its clips are flagged.
+	ClockDoubted bool
 	// Timeout bounds one try at storing one clip (default 2 min).
 	Timeout time.Duration
 	// Every is the time between two looks for clips to store (default 1 s).
@@ -150,7 +152,7 @@ func (in *Intake) Begin(ctx context.Context, o camera.Opening) (camera.Recording
 	from, flagged := earlier(received, o.CameraTime)
 	clip := retention.Clip{
 		ID: id.String(), Camera: o.Camera, Permit: permit.ID, PermitVersion: permit.Version,
-		Start: o.Start, CameraTime: o.CameraTime, ClockFlagged: flagged,
+		Start: o.Start, CameraTime: o.CameraTime, ClockFlagged: flagged || in.cfg.ClockDoubted,
 		Deadline: permit.Until(from), State: retention.Pending, KeyDay: day,
 		ObjectKey: retention.ObjectKey(o.Camera, o.Start, id.String()),
 		Codec:     o.Format.Codec, Node: in.cfg.Node,

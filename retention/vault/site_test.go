@@ -21,6 +21,7 @@ import (
 	"klarsyn/policy/rules"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
 	"klarsyn/retention/keys"
 	"klarsyn/retention/object/dir"
 	"klarsyn/retention/vault"
@@ -55,9 +56,9 @@ func newSite(t testing.TB) *site {
 	ctx, folder := t.Context(), t.TempDir()
 	s := &site{t: t, folder: folder, now: noon}
 	s.db = s.database("catalogue", "catalogue.db")
-	s.must(errors.Join(audit.Migrate(ctx, s.db, catalogue.SQLite), catalogue.Migrate(ctx, s.db, catalogue.SQLite)))
+	s.must(errors.Join(database.Migrate(ctx, s.db, database.SQLite, database.Owner{Name: "audit", Files: audit.Migrations()}), database.Migrate(ctx, s.db, database.SQLite, database.Owner{Name: "catalogue", Files: catalogue.Migrations()})))
 	quiet := slog.New(slog.DiscardHandler)
-	log, err := audit.New(audit.Config{DB: s.db, Dialect: catalogue.SQLite, Now: s.Reading, Logger: quiet})
+	log, err := audit.New(audit.Config{DB: s.db, Dialect: database.SQLite, Now: s.Reading, Logger: quiet})
 	s.must(err)
 	s.books = &catalogue.Catalogue{DB: s.db, Log: log, Actor: "service:test", Now: s.Reading}
 
@@ -67,7 +68,7 @@ func newSite(t testing.TB) *site {
 	secret, err := keys.LoadSecret(filepath.Join(folder, "keys"))
 	s.must(err)
 	keyDB := s.database("keys", "keys.db")
-	s.must(keys.Migrate(ctx, keyDB, catalogue.SQLite))
+	s.must(database.Migrate(ctx, keyDB, database.SQLite, database.Owner{Name: "keys", Files: keys.Migrations()}))
 	s.keys = &keys.Store{DB: keyDB, Sealer: public, Opener: secret, Now: s.Reading}
 
 	hour, err := policy.ParsePeriod("PT1H")
@@ -96,7 +97,7 @@ func newSite(t testing.TB) *site {
 }
 
 func (s *site) database(parts ...string) *sql.DB {
-	db, err := catalogue.OpenSQLite(s.t.Context(), filepath.Join(append([]string{s.folder}, parts...)...))
+	db, err := database.OpenSQLite(s.t.Context(), filepath.Join(append([]string{s.folder}, parts...)...))
 	s.must(err)
 	s.t.Cleanup(func() { db.Close() })
 	return db

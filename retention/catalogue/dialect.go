@@ -1,0 +1,34 @@
+package catalogue
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"klarsyn/camera"
+	"klarsyn/retention/database"
+)
+
+// What differs between the two databases. SQLite lets one transaction write at a time, so there the locks
+// below are held already.
+
+// skippingLocked ends a SELECT of rows that its transaction changes: sweepers pass over what another one has
+// in hand, instead of waiting for it to find that nothing is left.
+func (c *Catalogue) skippingLocked() string {
+	if c.Dialect == database.Postgres {
+		return ` FOR UPDATE SKIP LOCKED`
+	}
+	return ``
+}
+
+// lockTimeline keeps a camera's timeline to this transaction: what it reads of clips and gaps stays true until
+// it has written its own.
+func (c *Catalogue) lockTimeline(ctx context.Context, tx *sql.Tx, cam camera.ID) error {
+	if c.Dialect != database.Postgres {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('klarsyn timeline ' || $1, 0))`, string(cam)); err != nil {
+		return fmt.Errorf("locking the timeline: %w", err)
+	}
+	return nil
+}
