@@ -76,6 +76,8 @@ type square struct {
 	minFree uint64
 	cameras []camera.Camera
 	permits *policy.Permits
+	// passwordFiles are where the cameras' passwords lie: see readPasswords.
+	passwordFiles map[camera.ID]string
 }
 
 // usageError is an error of the person who called the command: exit code 2.
@@ -121,18 +123,24 @@ func (c config) check(folder string) (*square, error) {
 	if c.MinFree < 1 {
 		return nil, fmt.Errorf("min_free_mib is %d: want at least 1, so that deletion can still write to a full disk", c.MinFree)
 	}
-	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20}
+	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, passwordFiles: map[camera.ID]string{}}
 	known := map[string]bool{}
 	for _, cc := range c.Cameras {
 		if known[cc.ID] {
 			return nil, fmt.Errorf("camera %s stands twice: give each its own id", cc.ID)
 		}
 		known[cc.ID] = true
-		cam, err := cc.camera(folder)
+		cam, err := cc.camera()
 		if err != nil {
 			return nil, err
 		}
 		s.cameras = append(s.cameras, cam)
+		if path := cc.PasswordFile; path != "" {
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(folder, path)
+			}
+			s.passwordFiles[cam.ID] = path
+		}
 	}
 	var permits []policy.Permit
 	for _, pc := range c.Permits {
@@ -155,7 +163,7 @@ func (c config) check(folder string) (*square, error) {
 	return s, err
 }
 
-func (cc cameraConfig) camera(folder string) (camera.Camera, error) {
+func (cc cameraConfig) camera() (camera.Camera, error) {
 	cam := camera.Camera{
 		ID: camera.ID(cc.ID), Name: cc.Name, URL: cc.URL, Username: cc.Username,
 		Profile: camera.Profile{Zones: cc.Zones, Perspective: cc.Perspective},
@@ -163,19 +171,24 @@ func (cc cameraConfig) camera(folder string) (camera.Camera, error) {
 	if cam.Name == "" {
 		cam.Name = cc.ID
 	}
-	if cc.PasswordFile != "" {
-		path := cc.PasswordFile
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(folder, path)
+	return cam, cam.Validate()
+}
+
+// readPasswords reads the cameras' passwords. Whoever connects to no camera need not be able to.
+func (s *square) readPasswords() error {
+	for i, cam := range s.cameras {
+		path := s.passwordFiles[cam.ID]
+		if path == "" {
+			continue
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return cam, fmt.Errorf("camera %s: password_file: %w", cc.ID, err)
+			return usageError{fmt.Errorf("camera %s: password_file: %w", cam.ID, err)}
 		}
 		line, _, _ := strings.Cut(string(b), "\n")
-		cam.Password = camera.Secret(strings.TrimRight(line, "\r"))
+		s.cameras[i].Password = camera.Secret(strings.TrimRight(line, "\r"))
 	}
-	return cam, cam.Validate()
+	return nil
 }
 
 func (pc permitConfig) permit() (policy.Permit, error) {

@@ -48,6 +48,9 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := s.readPasswords(); err != nil {
+		t.Fatal(err)
+	}
 	if s.node != "prov" || s.clip != 5*time.Second || s.minFree != 64<<20 || len(s.cameras) != 1 {
 		t.Errorf("read as %+v", s)
 	}
@@ -122,7 +125,6 @@ func TestConfigErrorsNameTheThing(t *testing.T) {
 		"not RTSP":                   {"rtsp://192.0.2.1/stream", "http://192.0.2.1/", "rtsp or rtsps"},
 		"camera twice":               {"cameras:\n", "cameras:\n  - {id: k1, url: 'rtsp://192.0.2.2/'}\n", "twice"},
 		"permit of unknown camera":   {"cameras: [k1]", "cameras: [k9]", "k9"},
-		"password file missing":      {"k1.password", "k2.password", "k2.password"},
 		"zone with two corners":      {", {x: 1, y: 1}]", "]", "corners"},
 		"zone outside the picture":   {"{x: 1, y: 1}", "{x: 1, y: 1.5}", "outside"},
 		"basis unknown":              {"assessment", "because", "basis"},

@@ -165,6 +165,10 @@ func (d *demo) open(ctx context.Context) (err error) {
 			d.listener.Close()
 		}
 	}()
+	// An installation that is no demo is left alone, before a byte is written into it.
+	if old, err := os.ReadFile(d.layout.config()); err == nil && !bytes.HasPrefix(old, []byte(demoMark)) {
+		return usageError{fmt.Errorf("%s describes an installation that is no demo: give --data another directory", d.layout.config())}
+	}
 	if err := initSite(ctx, d.layout); err != nil {
 		return err
 	}
@@ -257,9 +261,6 @@ func (d *demo) configure() (string, error) {
 		return "", fmt.Errorf("demo configuration: %w", err)
 	}
 	path := d.layout.config()
-	if old, err := os.ReadFile(path); err == nil && !bytes.HasPrefix(old, []byte(demoMark)) {
-		return "", usageError{fmt.Errorf("%s describes an installation that is no demo: give --data another directory", path)}
-	}
 	if err := os.WriteFile(path, append([]byte(demoMark), b...), 0o640); err != nil {
 		return "", fmt.Errorf("demo configuration: %w", err)
 	}

@@ -53,6 +53,9 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	if len(s.square.cameras) == 0 {
 		return nil, usageError{fmt.Errorf("there is no camera to record: describe cameras and permits in %s", s.layout.config())}
 	}
+	if err := s.square.readPasswords(); err != nil {
+		return nil, err
+	}
 	books := s.catalogue("service:ingest")
 	intake, err := vault.OpenIntake(ctx, vault.IntakeConfig{
 		Reservations: books, Timeline: books, Outcomes: books,
@@ -168,21 +171,23 @@ func (s *sampler) take(_ context.Context, samples []camera.Sample) {
 	}
 }
 
-// run keeps samples until ctx ends and the queue is empty.
+// run keeps samples until ctx ends, then what is in the queue, for as long as a stopping recorder may take.
 func (s *sampler) run(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		select {
 		case samples := <-s.queue:
 			s.keep(context.WithoutCancel(ctx), samples)
 		case <-ctx.Done():
-			for {
-				select {
-				case samples := <-s.queue:
-					s.keep(context.WithoutCancel(ctx), samples)
-				default:
-					return
-				}
-			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	for {
+		select {
+		case samples := <-s.queue:
+			s.keep(ctx, samples)
+		default:
+			return
 		}
 	}
 }
