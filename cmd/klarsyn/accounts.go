@@ -13,7 +13,7 @@ import (
 )
 
 func (s *site) accounts(actor string) (*identity.Accounts, error) {
-	return identity.NewAccounts(identity.Config{DB: s.db, Log: s.log, Actor: actor, Now: s.clock.Logging, Logger: s.logger})
+	return identity.NewAccounts(identity.Config{DB: s.db.DB, Log: s.log, Actor: actor, Now: s.clock.Logging, Logger: s.logger})
 }
 
 // addAccount makes an account with a fresh random password and returns it. An account of that name that
@@ -114,7 +114,7 @@ func (ch accountChange) command(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: ch.use, Short: ch.short, Long: ch.long, Example: example, Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.open(cmd.Context(), std, false)
+			s, err := c.open(cmd.Context(), std, 0, false)
 			if err != nil {
 				return err
 			}

@@ -27,6 +27,12 @@ type config struct {
 	// MinFree is how many MiB recording leaves free on the spool's disk, so that deletion can still
 	// write. Default: 64.
 	MinFree int64 `yaml:"min_free_mib,omitempty"`
+	// Objects, Catalogue and Keys say where sealed clips, rows and day keys lie, if not in the data directory:
+	// s3://HOST/BUCKET, and two databases postgres://USER@HOST/DATABASE. A process may be given its own address,
+	// with its own credentials, by the flag of the same name.
+	Objects   string `yaml:"objects,omitempty"`
+	Catalogue string `yaml:"catalogue,omitempty"`
+	Keys      string `yaml:"keys,omitempty"`
 	// Cameras are the fixed cameras of the square.
 	Cameras []cameraConfig `yaml:"cameras"`
 	// Permits are the decisions under which they record; without a valid one nothing is recorded.
@@ -76,6 +82,7 @@ type square struct {
 	minFree uint64
 	cameras []camera.Camera
 	permits *policy.Permits
+	addresses
 	// passwordFiles are where the cameras' passwords lie: see readPasswords.
 	passwordFiles map[camera.ID]string
 }
@@ -124,6 +131,10 @@ func (c config) check(folder string) (*square, error) {
 		return nil, fmt.Errorf("min_free_mib is %d: want at least 1, so that deletion can still write to a full disk", c.MinFree)
 	}
 	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, passwordFiles: map[camera.ID]string{}}
+	s.addresses = addresses{objects: c.Objects, catalogue: c.Catalogue, keys: c.Keys}
+	if err := s.addresses.check(); err != nil {
+		return nil, err
+	}
 	known := map[string]bool{}
 	for _, cc := range c.Cameras {
 		if known[cc.ID] {

@@ -22,6 +22,7 @@ import (
 	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/policy/identity"
+	"klarsyn/retention/object/s3"
 )
 
 // demoOptions are the demo's flags.
@@ -33,6 +34,7 @@ type demoOptions struct {
 	tour                                       bool
 	trustClock                                 bool
 	minFree                                    int64
+	addresses                                  addresses
 	wall                                       func() time.Time
 	logLevel                                   slog.Level
 }
@@ -73,6 +75,7 @@ ends on Ctrl-C with a summary. Footage lives for --retention and is then gone, p
 	f.BoolVar(&o.tour, "tour", true, "show one granted and one denied look, made through the API")
 	f.BoolVar(&o.trustClock, "trust-clock", false, "the operator's word that a system clock which leapt ahead is right")
 	f.Int64Var(&o.minFree, "min-free", 64, "MiB that recording leaves free on the disk")
+	o.addresses.flags(cmd)
 	f.BoolVarP(&verbose, "verbose", "v", false, "log what goes well, too")
 	return cmd
 }
@@ -86,6 +89,9 @@ func (o *demoOptions) check() error {
 	}
 	if o.retention%time.Second != 0 {
 		return fmt.Errorf("--retention is %s: want whole seconds", o.retention)
+	}
+	if err := o.addresses.check(); err != nil {
+		return err
 	}
 	if o.duration < 0 {
 		return fmt.Errorf("--for is %s: want a positive time, or leave it out", o.duration)
@@ -169,7 +175,7 @@ func (d *demo) open(ctx context.Context) (err error) {
 	if old, err := os.ReadFile(d.layout.config()); err == nil && !bytes.HasPrefix(old, []byte(demoMark)) {
 		return usageError{fmt.Errorf("%s describes an installation that is no demo: give --data another directory", d.layout.config())}
 	}
-	if err := initSite(ctx, d.layout); err != nil {
+	if err := initSite(ctx, d.layout, o.addresses); err != nil {
 		return err
 	}
 	d.sim, err = openSimulation(simOptions{
@@ -182,7 +188,7 @@ func (d *demo) open(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, d.sim.server.Close())
 	}
-	if d.site, err = openSite(ctx, siteOptions{data: o.data, config: cfgPath, trustClock: o.trustClock, wall: o.wall, signing: true, logger: logger}); err != nil {
+	if d.site, err = openSite(ctx, siteOptions{data: o.data, config: cfgPath, rights: s3.Put | s3.Get | s3.Erase, trustClock: o.trustClock, wall: o.wall, signing: true, logger: logger}); err != nil {
 		return errors.Join(err, d.sim.server.Close())
 	}
 	d.began, d.logged = d.site.clock.Receiving(), d.site.clock.Logging()
@@ -223,7 +229,10 @@ func (d *demo) openServices(ctx context.Context) (err error) {
 // over an old data directory gets a new version of its permit, since its terms may differ.
 func (d *demo) configure() (string, error) {
 	now := time.Now().UTC().Truncate(time.Second)
-	cfg := config{Node: "demo", Clip: d.o.clip.String(), MinFree: d.o.minFree}
+	cfg := config{
+		Node: "demo", Clip: d.o.clip.String(), MinFree: d.o.minFree,
+		Objects: d.o.addresses.objects, Catalogue: d.o.addresses.catalogue, Keys: d.o.addresses.keys,
+	}
 	permit := permitConfig{
 		ID: demoPermit, Version: int(now.Unix()), Basis: string(policy.Assessment), ValidFrom: now.Add(-time.Minute),
 		Retention: fmt.Sprintf("PT%dS", int(d.o.retention.Seconds())),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,9 +19,7 @@ import (
 
 	"klarsyn/policy/audit"
 	"klarsyn/retention/catalogue"
-	"klarsyn/retention/database"
 	"klarsyn/retention/fsck"
-	"klarsyn/retention/object/dir"
 	"klarsyn/retention/vault"
 )
 
@@ -28,7 +27,8 @@ import (
 var errViolations = errors.New("invariants are violated")
 
 func fsckCommand(std stdio) *cobra.Command {
-	var data string
+	var data, configured string
+	var a addresses
 	var asJSON bool
 	var stray, grace time.Duration
 	cmd := &cobra.Command{
@@ -43,7 +43,12 @@ Exit code: 0 all invariants hold, 1 a violation was found, 2 wrong use.`,
 		Example: "  klarsyn fsck --data /var/lib/klarsyn\n  klarsyn fsck --data /var/lib/klarsyn --json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			results, err := checkAll(cmd.Context(), layout{data}, fsckOptions{stray: stray, grace: grace})
+			l := layout{data}
+			a, err := a.configured(l, configured)
+			if err != nil {
+				return err
+			}
+			results, err := checkAll(cmd.Context(), l, a, fsckOptions{stray: stray, grace: grace})
 			if err != nil {
 				return err
 			}
@@ -63,6 +68,8 @@ Exit code: 0 all invariants hold, 1 a violation was found, 2 wrong use.`,
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "", "data directory to check (required)")
+	cmd.Flags().StringVar(&configured, "config", "", "configuration file (default: square.yaml in the data directory)")
+	a.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
 	cmd.Flags().DurationVar(&stray, "stray", 90*time.Minute, "how old an object without a clip may be before it is a violation (retain removes it after an hour, looking every ten minutes)")
 	cmd.Flags().DurationVar(&grace, "grace", time.Minute, "how long after its deadline a clip may still be on its way out")
@@ -74,29 +81,30 @@ type fsckOptions struct{ stray, grace time.Duration }
 
 // checkAll checks every invariant that this version keeps. It opens the databases by itself, so that it
 // sees what lies there and not what a process remembers.
-func checkAll(ctx context.Context, l layout, o fsckOptions) ([]fsck.Result, error) {
-	if _, err := os.Stat(l.catalogue()); err != nil {
+func checkAll(ctx context.Context, l layout, a addresses, o fsckOptions) ([]fsck.Result, error) {
+	if _, err := os.Stat(l.catalogue()); err != nil && a.catalogue == "" {
 		return nil, usageError{fmt.Errorf("%s is no data directory of Klarsyn: %w", l.root, err)}
 	}
-	db, err := database.OpenSQLite(ctx, l.catalogue())
+	db, err := openCatalogue(ctx, l, a)
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close()
-	store, err := dir.Open(l.objects())
+	store, err := openObjects(ctx, l, a, 0, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
+	defer store.close()
 	now := time.Now()
 	results, err := fsck.Run(ctx, fsck.Check{
-		Books: catalogue.Checked{Catalogue: &catalogue.Catalogue{DB: db}}, Store: store, Now: now,
+		Books: catalogue.Checked{Catalogue: &catalogue.Catalogue{DB: db.DB, Dialect: db.dialect}}, Store: store, Now: now,
 		Grace: o.grace, Stray: o.stray,
 		Spool: func() ([]string, error) { return vault.Spooled(l.spool()) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	viewings, err := audit.VerifyViewings(ctx, db, database.SQLite)
+	viewings, err := audit.VerifyViewings(ctx, db.DB, db.dialect)
 	if err != nil {
 		return nil, err
 	}
@@ -106,11 +114,11 @@ func checkAll(ctx context.Context, l layout, o fsckOptions) ([]fsck.Result, erro
 	if err != nil {
 		return nil, err
 	}
-	led, err := audit.Led(ctx, db, now)
+	led, err := audit.Led(ctx, db.DB, now)
 	if err != nil {
 		return nil, err
 	}
-	log, err := audit.Verify(ctx, audit.Verification{DB: db, Dialect: database.SQLite, Verifier: public, Now: now, Stopped: !led})
+	log, err := audit.Verify(ctx, audit.Verification{DB: db.DB, Dialect: db.dialect, Verifier: public, Now: now, Stopped: !led})
 	if err != nil {
 		return nil, err
 	}

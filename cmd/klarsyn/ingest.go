@@ -68,7 +68,7 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{site: s, intake: intake, samples: newSampler(&occupancy.Store{DB: s.db, Now: s.clock.Receiving}, s.logger, onSamples)}
+	in := &ingest{site: s, intake: intake, samples: newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.logger, onSamples)}
 	for _, cam := range s.square.cameras {
 		ch, err := in.channel(cam, visionPath)
 		if err != nil {

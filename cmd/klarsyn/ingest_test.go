@@ -37,7 +37,7 @@ func wired(t *testing.T) layout {
 	}
 	whileTesting(t, srv.Run)
 	l := layout{filepath.Join(t.TempDir(), "square")}
-	if err := initSite(t.Context(), l); err != nil {
+	if err := initSite(t.Context(), l, addresses{}); err != nil {
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf(`node: prov

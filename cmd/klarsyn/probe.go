@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"os"
 	"sync"
 	"time"
 
 	"klarsyn/api"
-	"klarsyn/retention/object"
 )
 
 const (
@@ -45,21 +42,11 @@ func (sv *serve) answers(ctx context.Context) error {
 		name string
 		ask  func(context.Context) error
 	}{
-		{"catalogue", sv.site.db.PingContext}, {"log", sv.site.log.Probe}, {"keys", sv.keyDB.PingContext}, {"store", sv.site.storeAnswers},
+		{"catalogue", sv.site.db.PingContext}, {"log", sv.site.log.Probe}, {"keys", sv.keyDB.PingContext}, {"store", sv.site.store.answers},
 	} {
 		if err := part.ask(ctx); err != nil {
 			return &api.NotReady{Part: part.name, Err: err}
 		}
 	}
 	return nil
-}
-
-// storeAnswers asks for an object that nobody ever stored: any answer will do. The folder itself is asked
-// for as well, since in one that was unmounted there is no such object either.
-func (s *site) storeAnswers(ctx context.Context) error {
-	if _, err := s.store.Stat(ctx, "clips/none/probe"); err != nil && !errors.Is(err, object.ErrNotFound) {
-		return err
-	}
-	_, err := os.Stat(s.layout.objects())
-	return err
 }

@@ -15,11 +15,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"klarsyn/policy/identity"
+	"klarsyn/retention/object/s3"
 )
 
 // common are the flags that every process of a square has.
 type common struct {
 	data, config, metrics string
+	addresses             addresses
 	trustClock            bool
 }
 
@@ -27,11 +29,14 @@ func (c *common) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.data, "data", "", "data directory, made by klarsyn init (required)")
 	cmd.Flags().StringVar(&c.config, "config", "", "configuration file (default: square.yaml in the data directory)")
 	cmd.Flags().BoolVar(&c.trustClock, "trust-clock", false, "the operator's word that a system clock which leapt ahead is right")
+	c.addresses.flags(cmd)
 	require(cmd, "data")
 }
 
-func (c *common) open(ctx context.Context, std stdio, signing bool) (*site, error) {
-	return openSite(ctx, siteOptions{data: c.data, config: c.config, trustClock: c.trustClock, signing: signing, logger: std.logger(slog.LevelInfo)})
+func (c *common) open(ctx context.Context, std stdio, rights s3.Right, signing bool) (*site, error) {
+	return openSite(ctx, siteOptions{
+		data: c.data, config: c.config, addresses: c.addresses, rights: rights, trustClock: c.trustClock, signing: signing, logger: std.logger(slog.LevelInfo),
+	})
 }
 
 // part is a process that works behind the scenes and counts what it does.
@@ -41,8 +46,8 @@ type part interface {
 }
 
 // work opens the data directory and runs one part over it, with its metrics if an address was given.
-func (c *common) work(ctx context.Context, std stdio, signing bool, open func(context.Context, *site) (part, error)) error {
-	s, err := c.open(ctx, std, signing)
+func (c *common) work(ctx context.Context, std stdio, rights s3.Right, open func(context.Context, *site) (part, error)) error {
+	s, err := c.open(ctx, std, rights, rights == s3.Erase) // who deletes numbers the log
 	if err != nil {
 		return err
 	}
@@ -63,16 +68,22 @@ func (c *common) work(ctx context.Context, std stdio, signing bool, open func(co
 
 func initCommand(std stdio) *cobra.Command {
 	var data string
+	var a addresses
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make a data directory: folders, master key, signing key, databases",
 		Long: `init makes a data directory and a commented configuration to fill in. It replaces nothing, so it may
-be repeated.`,
-		Example: "  klarsyn init --data /var/lib/klarsyn",
-		Args:    noArguments,
+be repeated. With --catalogue and --keys, as the owner of those databases, it makes their tables, and brings
+them up to date when Klarsyn has grown.`,
+		Example: "  klarsyn init --data /var/lib/klarsyn\n" +
+			"  klarsyn init --data /var/lib/klarsyn --catalogue postgres://klarsyn@db/klarsyn --keys postgres://klarsyn@db/klarsyn_keys",
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l := layout{data}
-			if err := initSite(cmd.Context(), l); err != nil {
+			if err := a.check(); err != nil {
+				return usageError{err}
+			}
+			if err := initSite(cmd.Context(), l, a); err != nil {
 				return err
 			}
 			if err := writeExample(l.config()); err != nil {
@@ -89,6 +100,7 @@ be repeated.`,
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "", "data directory to make (required)")
+	a.flags(cmd)
 	require(cmd, "data")
 	return cmd
 }
@@ -104,7 +116,7 @@ holds public keys only: it cannot read back what it wrote.`,
 		Example: "  klarsyn ingest --data /var/lib/klarsyn --metrics 127.0.0.1:9101",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.work(cmd.Context(), std, false, func(ctx context.Context, s *site) (part, error) {
+			return c.work(cmd.Context(), std, s3.Put, func(ctx context.Context, s *site) (part, error) {
 				return openIngest(ctx, s, vision, nil)
 			})
 		},
@@ -126,7 +138,7 @@ those that nothing needs any more, and numbers and signs the audit log. It can o
 		Example: "  klarsyn retain --data /var/lib/klarsyn --metrics 127.0.0.1:9102",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.work(cmd.Context(), std, true, func(ctx context.Context, s *site) (part, error) {
+			return c.work(cmd.Context(), std, s3.Erase, func(ctx context.Context, s *site) (part, error) {
 				return openRetain(ctx, s, r)
 			})
 		},
@@ -168,7 +180,7 @@ Name the proxy's network as --trusted-proxy, or the log names the proxy for ever
 
 // serve runs a server until ctx ends, with its metrics if an address was given.
 func (c *common) serve(ctx context.Context, std stdio, addr string, how reach) error {
-	s, err := c.open(ctx, std, false)
+	s, err := c.open(ctx, std, s3.Get, false)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +11,6 @@ import (
 	"klarsyn/policy"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
-	"klarsyn/retention/database"
 	"klarsyn/retention/keys"
 	"klarsyn/retention/object"
 	"klarsyn/retention/vault"
@@ -22,7 +20,7 @@ import (
 // it has the public half of the master key only.
 type retain struct {
 	site    *site
-	keyDB   *sql.DB // nil if the key store cannot be opened
+	keyDB   rows // its DB is nil if the key store cannot be opened
 	books   *catalogue.Catalogue
 	sweeper *retention.Sweeper
 	tender  *keys.Tender // nil if no keys can be minted
@@ -94,16 +92,14 @@ func openRetain(ctx context.Context, s *site, r reaping) (*retain, error) {
 	re.sweeper = retention.NewSweeper(retention.SweeperConfig{
 		Ledger: books, Clock: s.clock, Log: s.logger,
 		Eraser: everywhere{object.Eraser{Store: s.store}, vault.Leftovers{Folder: s.layout.spool()}},
-		Scrub:  func(ctx context.Context) error { return database.Scrub(ctx, s.db, database.SQLite) },
+		Scrub:  s.db.scrub,
 	})
 	re.reaper = &object.Reaper{
 		Store: s.store, Owners: books, Prefix: "clips/", Age: r.age, Every: r.every, Now: time.Now, Log: s.logger,
 	}
 	// Permits are kept as they stand before anything is recorded under them.
 	for _, p := range s.square.permits.All() {
-		if err := books.Activate(ctx, p); err != nil {
-			return nil, err
-		}
+		re.faults.add(s.logger, "permits", books.Activate(ctx, p))
 	}
 	re.faults.add(s.logger, "audit log", s.keyErr)
 	re.faults.add(s.logger, "day keys", re.openKeys(ctx))
@@ -117,22 +113,26 @@ func (re *retain) openKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if re.keyDB, err = openKeyStore(ctx, s.layout); err != nil {
+	if re.keyDB, err = openKeyStore(ctx, s.layout, s.addresses); err != nil {
 		return err
 	}
 	tender := &keys.Tender{
-		Store: &keys.Store{DB: re.keyDB, Sealer: public, Now: s.clock.Logging},
+		Store: &keys.Store{DB: re.keyDB.DB, Sealer: public, Now: s.clock.Logging},
 		// By the time that pictures are stamped with: the keys are theirs.
 		Board: re.books, Permits: re.permitsAt, Now: s.clock.Receiving, Log: s.logger,
-		Scrub: func(ctx context.Context) error { return database.Scrub(ctx, re.keyDB, database.SQLite) },
+		Scrub: re.keyDB.scrub,
 	}
 	re.tender = tender
-	return tender.Tend(ctx)
+	// What cannot be done yet its next round does: only a key store that cannot be opened is a fault for good.
+	if err := tender.Tend(ctx); err != nil {
+		s.logger.Error("day keys are not in order; tried again", "err", err)
+	}
+	return nil
 }
 
 // close gives the key store back.
 func (re *retain) close() error {
-	if re.keyDB == nil {
+	if re.keyDB.DB == nil {
 		return nil
 	}
 	return re.keyDB.Close()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"net"
 	"time"
@@ -36,7 +35,7 @@ const (
 // without a Grant.
 type serve struct {
 	site     *site
-	keyDB    *sql.DB
+	keyDB    rows
 	vault    *vault.Vault
 	gate     *policy.Gate
 	accounts *identity.Accounts
@@ -52,7 +51,7 @@ func openServe(ctx context.Context, s *site, metrics *prometheus.Registry) (*ser
 }
 
 func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, how reach) (_ *serve, err error) {
-	keyDB, err := openKeyStore(ctx, s.layout)
+	keyDB, err := openKeyStore(ctx, s.layout, s.addresses)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +69,7 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 		return nil, err
 	}
 	// Every decision names a revision of the rules: it is kept for as long as the log lives.
-	if err := ruleset.Keep(ctx, s.db, s.log, serveActor, s.clock.Logging()); err != nil {
+	if err := ruleset.Keep(ctx, s.db.DB, s.log, serveActor, s.clock.Logging()); err != nil {
 		return nil, err
 	}
 	sv := &serve{site: s, keyDB: keyDB, reach: how}
@@ -81,14 +80,14 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	if sv.accounts, err = s.accounts(serveActor); err != nil {
 		return nil, err
 	}
-	sv.sessions = identity.NewSessions(s.db, s.clock.Logging, s.logger)
+	sv.sessions = identity.NewSessions(s.db.DB, s.clock.Logging, s.logger)
 	books := s.catalogue(serveActor)
-	ring := &keys.Store{DB: keyDB, Opener: secret, Now: s.clock.Logging}
+	ring := &keys.Store{DB: keyDB.DB, Opener: secret, Now: s.clock.Logging}
 	sv.vault = &vault.Vault{Shelf: books, Keyring: ring, Store: s.store, Clock: s.clock}
 	sv.server, err = api.New(api.Config{
 		Cameras: s.cameraInfos(books), Clips: books, Deletions: books,
 		Vault:     sv.vault,
-		Occupancy: counts{&occupancy.Store{DB: s.db}, s.clock},
+		Occupancy: counts{&occupancy.Store{DB: s.db.DB}, s.clock},
 		Log:       logBook{s.log}, Accounts: door{sv.accounts}, Gate: sv.gate,
 		Current: func(ctx context.Context, who policy.Subject, since time.Time) error {
 			err := sv.accounts.Current(ctx, who, since)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,16 +11,12 @@ import (
 	"syscall"
 	"time"
 
-	"klarsyn/camera/occupancy"
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
-	"klarsyn/policy/identity"
-	"klarsyn/policy/rules"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
-	"klarsyn/retention/database"
 	"klarsyn/retention/keys"
-	"klarsyn/retention/object/dir"
+	"klarsyn/retention/object/s3"
 )
 
 // layout is where things lie in a data directory. Each process needs only some of it:
@@ -42,41 +37,58 @@ func (l layout) keyStore() string  { return filepath.Join(l.root, "keys", "keys.
 func (l layout) master() string    { return filepath.Join(l.root, "master") }
 func (l layout) audit() string     { return filepath.Join(l.root, "audit") }
 
-// initSite makes a data directory: folders, master key, signing key, databases. It never replaces
+// initSite makes a data directory: folders, databases, master key, signing key. It never replaces
 // anything, so that it may be repeated.
-func initSite(ctx context.Context, l layout) error {
+func initSite(ctx context.Context, l layout, a addresses) (err error) {
 	if err := makeFolders(l); err != nil {
 		return err
 	}
-	// A store without the key that belongs to it is a loss to report, never a reason to make a new key.
-	if _, err := os.Stat(l.keyStore()); errors.Is(err, fs.ErrNotExist) {
-		if err := keys.CreateMaster(l.master()); err != nil {
-			return err
-		}
-	}
-	if _, err := os.Stat(l.catalogue()); errors.Is(err, fs.ErrNotExist) {
-		if _, err := audit.LoadOrCreateKey(l.audit()); err != nil {
-			return err
-		}
-	}
-	keyDB, err := openKeyStore(ctx, l)
+	db, err := openRows(ctx, l.catalogue(), a.catalogue, true, catalogueTables())
 	if err != nil {
 		return err
 	}
-	db, err := openCatalogue(ctx, l)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	keyDB, err := openRows(ctx, l.keyStore(), a.keys, true, keyTables())
 	if err != nil {
-		return errors.Join(err, keyDB.Close())
+		return err
 	}
-	if err := errors.Join(db.Close(), keyDB.Close()); err != nil {
+	defer func() { err = errors.Join(err, keyDB.Close()) }()
+	if err := makeKeys(ctx, l, db, keyDB); err != nil {
 		return err
 	}
 	// SQLite gives the files beside a database the mode of the database.
-	for _, file := range []string{l.catalogue(), l.catalogue() + ".lock", l.keyStore(), l.keyStore() + ".lock"} {
-		if err := os.Chmod(file, 0o660); err != nil {
+	for file, elsewhere := range map[string]string{l.catalogue(): a.catalogue, l.keyStore(): a.keys} {
+		if elsewhere != "" {
+			continue
+		}
+		if err := errors.Join(os.Chmod(file, 0o660), os.Chmod(file+".lock", 0o660)); err != nil {
 			return fmt.Errorf("data directory: %w", err)
 		}
 	}
 	return nil
+}
+
+// makeKeys makes the master key and the signing key where nothing depends on one yet. A store without the
+// key that belongs to it is a loss to report, never a reason to make a new key.
+func makeKeys(ctx context.Context, l layout, db, keyDB rows) error {
+	minted, err := (&keys.Store{DB: keyDB.DB}).Before(ctx, "9999-12-31")
+	if err != nil {
+		return err
+	}
+	if len(minted) == 0 {
+		if err := keys.CreateMaster(l.master()); err != nil {
+			return err
+		}
+	}
+	log, err := audit.New(audit.Config{DB: db.DB, Dialect: db.dialect})
+	if err != nil {
+		return err
+	}
+	last, err := log.LastTime(ctx)
+	if err == nil && last.IsZero() {
+		_, err = audit.LoadOrCreateKey(l.audit())
+	}
+	return err
 }
 
 // makeFolders makes the folders that do not exist. What several processes share is open to one group
@@ -99,57 +111,6 @@ func makeFolders(l layout) error {
 		}
 	}
 	return nil
-}
-
-// openCatalogue opens the database that the three processes share and brings it up to date, one
-// process at a time.
-func openCatalogue(ctx context.Context, l layout) (*sql.DB, error) {
-	if _, err := os.Stat(filepath.Dir(l.catalogue())); err != nil {
-		return nil, usageError{fmt.Errorf("%s is no data directory of Klarsyn (%w); make one with: klarsyn init --data %s", l.root, err, l.root)}
-	}
-	unlock, err := lockFile(ctx, l.catalogue()+".lock")
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	db, err := database.OpenSQLite(ctx, l.catalogue())
-	if err != nil {
-		return nil, err
-	}
-	if err := database.Migrate(ctx, db, database.SQLite, catalogueTables()...); err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
-}
-
-// catalogueTables are what the database that the three processes share holds, by owner.
-func catalogueTables() []database.Owner {
-	return []database.Owner{
-		{Name: "audit", Files: audit.Migrations()}, {Name: "rules", Files: rules.Migrations()}, {Name: "identity", Files: identity.Migrations()},
-		{Name: "catalogue", Files: catalogue.Migrations()}, {Name: "occupancy", Files: occupancy.Migrations()},
-	}
-}
-
-// keyTables are what the key store holds.
-func keyTables() []database.Owner { return []database.Owner{{Name: "keys", Files: keys.Migrations()}} }
-
-// openKeyStore opens the database of day keys, which is apart so that its backups can live shorter.
-func openKeyStore(ctx context.Context, l layout) (*sql.DB, error) {
-	unlock, err := lockFile(ctx, l.keyStore()+".lock")
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	db, err := database.OpenSQLite(ctx, l.keyStore())
-	if err != nil {
-		return nil, err
-	}
-	if err := database.Migrate(ctx, db, database.SQLite, keyTables()...); err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
 }
 
 // lockFile waits up to a minute for its turn.
@@ -176,20 +137,23 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 
 // site is an opened data directory with what every process needs of it.
 type site struct {
-	layout layout
-	square *square
-	db     *sql.DB
-	log    *audit.Log
-	clock  *retention.Clock
-	store  *dir.Store
-	logger *slog.Logger
-	keyErr error // why this process cannot number the log, if it should
+	layout    layout
+	addresses addresses
+	square    *square
+	db        rows
+	log       *audit.Log
+	clock     *retention.Clock
+	store     objects
+	logger    *slog.Logger
+	keyErr    error // why this process cannot number the log, if it should
 }
 
 // siteOptions are what a process is started with.
 type siteOptions struct {
 	data       string
-	config     string // "": square.yaml of the data directory
+	config     string    // "": square.yaml of the data directory
+	addresses  addresses // over those of the configuration
+	rights     s3.Right  // what this process does with the object store; 0: nothing
 	trustClock bool
 	wall       func() time.Time // nil: the system clock
 	signing    bool             // this process numbers the log, if it has the key for it
@@ -207,7 +171,11 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 	if s.square, err = loadSquare(o.config); err != nil {
 		return nil, err
 	}
-	if s.db, err = openCatalogue(ctx, s.layout); err != nil {
+	s.addresses = o.addresses.over(s.square.addresses)
+	if err := s.addresses.check(); err != nil {
+		return nil, usageError{err}
+	}
+	if s.db, err = openCatalogue(ctx, s.layout, s.addresses); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -215,15 +183,20 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 			err = errors.Join(err, s.db.Close())
 		}
 	}()
-	if s.store, err = dir.Open(s.layout.objects()); err != nil {
+	if s.store, err = openObjects(ctx, s.layout, s.addresses, o.rights, o.logger); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			s.store.close()
+		}
+	}()
 	var key *audit.Key
 	if o.signing {
 		// Without the key deletion goes on: it is the log's numbering that waits, and retain says so.
 		key, s.keyErr = audit.LoadKey(s.layout.audit())
 	}
-	cfg := audit.Config{DB: s.db, Dialect: database.SQLite, Key: key, Logger: o.logger}
+	cfg := audit.Config{DB: s.db.DB, Dialect: s.db.dialect, Key: key, Logger: o.logger}
 	unclocked, err := audit.New(cfg)
 	if err != nil {
 		return nil, err
@@ -257,7 +230,10 @@ func (s *site) checkClock(ctx context.Context) error {
 }
 
 func (s *site) catalogue(actor string) *catalogue.Catalogue {
-	return &catalogue.Catalogue{DB: s.db, Log: s.log, Actor: actor, Now: s.clock.Logging}
+	return &catalogue.Catalogue{DB: s.db.DB, Dialect: s.db.dialect, Log: s.log, Actor: actor, Now: s.clock.Logging}
 }
 
-func (s *site) close() error { return s.db.Close() }
+func (s *site) close() error {
+	s.store.close()
+	return s.db.Close()
+}

@@ -130,7 +130,7 @@ func (d *demo) summarise(ctx context.Context) (summary, error) {
 	if s.AuditSize, err = d.site.log.Size(ctx); err != nil {
 		return s, err
 	}
-	results, err := checkAll(ctx, d.layout, fsckOptions{stray: 2 * time.Minute, grace: late})
+	results, err := checkAll(ctx, d.layout, d.site.addresses, fsckOptions{stray: 2 * time.Minute, grace: late})
 	if err != nil {
 		return s, err
 	}

@@ -71,6 +71,8 @@ var (
 	ErrMismatch = errors.New("the bytes do not match the announced size and hash")
 	// ErrDenied may also stand for ErrNotFound: a server that keeps from a credential what there is.
 	ErrDenied = errors.New("the store does not let this credential do that")
+	// ErrUnreachable says that a store did not answer, or not with an answer of its own.
+	ErrUnreachable = errors.New("the store cannot be reached")
 	// ErrUnfit is a verdict about a server, not a fault that passes.
 	ErrUnfit  = errors.New("the store cannot be trusted with footage")
 	ErrBadKey = errors.New("not an object key: want parts of A-Z, a-z, 0-9, '.', '_' and '-', joined by '/', 180 bytes at most")

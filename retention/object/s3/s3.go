@@ -188,5 +188,8 @@ func (s *Store) fault(doing, key string, err error) error {
 	if errors.As(err, &unknown) {
 		return fmt.Errorf("%s: its certificate is signed by nobody who is trusted: name the authority's certificate with ca=FILE (%w)", what, err)
 	}
+	if answer.StatusCode == 0 || answer.StatusCode >= 500 {
+		return fmt.Errorf("%s: %w: %w", what, object.ErrUnreachable, err)
+	}
 	return fmt.Errorf("%s: %w", what, err)
 }
