@@ -222,3 +222,23 @@ func asPostgres(folder string) (Option, error) {
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}, nil
 }
+
+// Environment is how psql finds the server and its administrator, without a password in it.
+func (p *Postgres) Environment(t testing.TB) []string {
+	t.Helper()
+	host, port, err := net.SplitHostPort(p.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"PGHOST=" + host, "PGPORT=" + port, "PGUSER=" + p.User, "PGPASSFILE=" + PasswordFile(t, p.User, p.Password), "PGSSLMODE=disable"}
+}
+
+// PasswordFile writes a password as psql and Klarsyn read it, and returns the file's path.
+func PasswordFile(t testing.TB, user, password string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), user+".pgpass")
+	if err := os.WriteFile(path, []byte("*:*:*:"+user+":"+password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -122,6 +122,9 @@ func (s *S3) Admin(t testing.TB) *minio.Core {
 	return c
 }
 
+// TLS trusts the authority that signed the server's certificate.
+func (s *S3) TLS() *tls.Config { return s.tls.Clone() }
+
 // Credentials writes an access key into a file as AWS's tools read it, and returns the file's path.
 func Credentials(t testing.TB, access, secret string) string {
 	t.Helper()

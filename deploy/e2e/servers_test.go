@@ -1,0 +1,187 @@
+package e2e
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"klarsyn/deploy/testenv"
+)
+
+// servers are a MinIO and a PostgreSQL of a test's own, with the flags that lead there as administrator.
+type servers struct {
+	objects  *testenv.S3
+	postgres *testenv.Postgres
+	flags    []string
+}
+
+func startServers(t *testing.T) *servers {
+	t.Helper()
+	s := &servers{objects: testenv.MinIO(t, testenv.WithTLS), postgres: testenv.StartPostgres(t)}
+	if err := s.objects.Admin(t).MakeBucket(t.Context(), "clips", minio.MakeBucketOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	passwords := testenv.PasswordFile(t, s.postgres.User, s.postgres.Password)
+	s.flags = []string{
+		"--objects", s.bucket(testenv.Credentials(t, s.objects.Access, s.objects.Secret)),
+		"--catalogue", s.database(t, s.postgres.Database(t), passwords), "--keys", s.database(t, s.postgres.Database(t), passwords),
+	}
+	return s
+}
+
+func (s *servers) bucket(credentials string) string {
+	return fmt.Sprintf("s3://%s/clips?ca=%s&credentials=%s", s.objects.Address, url.QueryEscape(s.objects.CA), url.QueryEscape(credentials))
+}
+
+// database takes the password out of an address and names the file that holds it.
+func (s *servers) database(t *testing.T, address, passwords string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.User(u.User.Username())
+	u.RawQuery = url.Values{"sslmode": {"disable"}, "passfile": {passwords}}.Encode()
+	return u.String()
+}
+
+// stored counts what lies in the bucket, versions and markers included.
+func (s *servers) stored(t *testing.T) int {
+	t.Helper()
+	n := 0
+	for o := range s.objects.Admin(t).ListObjectsIter(t.Context(), "clips", minio.ListObjectsOptions{Recursive: true, WithVersions: true}) {
+		if o.Err != nil {
+			t.Fatal(o.Err)
+		}
+		n++
+	}
+	return n
+}
+
+// The square of the first test, on MinIO with TLS and PostgreSQL.
+func TestServersDemo(t *testing.T) {
+	t.Parallel()
+	s := startServers(t)
+	d := startDemo(t, t.TempDir(), append(s.flags, "--clip", "4s", "--retention", "25s", "--tour=false")...)
+	investigator, viewer, auditor := d.as(t, "investigator"), d.as(t, "dashboard-viewer"), d.as(t, "auditor")
+	c := investigator.stored("k1", 90*time.Second)
+	lookAt(t, c, newVisitor(t, d.URL), investigator, viewer, auditor)
+	countsAreServed(t, auditor, viewer)
+	forgotten(t, c, investigator, viewer, auditor)
+	logged(t, c, auditor)
+	if s.stored(t) == 0 {
+		t.Error("nothing lies in the bucket: where are the clips?")
+	}
+	if code := d.Stop(t, time.Minute); code != 0 {
+		t.Errorf("the demo ended with %d", code)
+	}
+	sum := summaryOf(t, d)
+	if sum["clips_committed"] < 6 || sum["clips_deleted"] < 3 || sum["overdue"] != 0 || sum["max_delete_lag_s"] > 10 || sum["gaps"] != 0 || sum["fsck_violations"] != 0 {
+		t.Errorf("summary: %v", sum)
+	}
+	if _, err := os.Stat(filepath.Join(d.data, "catalogue", "catalogue.db")); err == nil {
+		t.Error("rows lie in the data directory, too")
+	}
+	clean(t, fsck(t, d.data))
+}
+
+// MinIO is away for half a minute: recording goes on into the spool, what falls due is unreadable in time, and
+// afterwards everything is where it belongs, once.
+func TestServersObjectStoreStops(t *testing.T) {
+	t.Parallel()
+	s := startServers(t)
+	d := startDemo(t, t.TempDir(), append(s.flags, "--clip", "4s", "--retention", "60s", "--tour=false")...)
+	investigator := d.as(t, "investigator")
+	before := investigator.stored("k1", 90*time.Second)
+	if a := investigator.look(before.ID); a.status != 200 {
+		t.Fatalf("a look before: %d %s", a.status, a.body)
+	}
+	s.objects.Stop()
+	stopped := time.Now()
+	if a := investigator.look(before.ID); a.status != 503 {
+		t.Errorf("a look while the store is away: %d %s", a.status, a.body)
+	}
+	testenv.Eventually(t, time.Until(before.Deadline)+10*time.Second, "the clip is unreadable at its deadline, store or no store", func() bool {
+		return investigator.look(before.ID).status == 410
+	})
+	time.Sleep(time.Until(stopped.Add(30 * time.Second)))
+	s.objects.Start(t)
+	for _, id := range cameras {
+		testenv.Eventually(t, 60*time.Second, "clips of camera "+id+" from meanwhile are stored", func() bool {
+			for _, c := range investigator.clips(id) {
+				if c.From.After(stopped) && c.From.Before(stopped.Add(20*time.Second)) && c.State == "committed" {
+					return true
+				}
+			}
+			return false
+		})
+		tiled(t, id, settled(investigator.clips(id)))
+	}
+	testenv.Eventually(t, 60*time.Second, "the spool is drained", func() bool {
+		left, err := filepath.Glob(filepath.Join(d.data, "spool", "*.seal"))
+		return err == nil && len(left) <= 2*len(cameras)
+	})
+	if code := d.Stop(t, time.Minute); code != 0 {
+		t.Errorf("the demo ended with %d", code)
+	}
+	sum := summaryOf(t, d)
+	if sum["gaps"] != 0 || sum["overdue"] != 0 || sum["fsck_violations"] != 0 {
+		t.Errorf("summary: %v", sum)
+	}
+	clean(t, fsck(t, d.data, "--stray", "3m"))
+}
+
+// PostgreSQL is away for a while: what is open is finished into the spool, nothing new is begun and nothing is
+// served, and the timeline says that it was our fault.
+func TestServersDatabaseStops(t *testing.T) {
+	t.Parallel()
+	s := startServers(t)
+	d := startDemo(t, t.TempDir(), append(s.flags, "--clip", "4s", "--retention", "5m", "--tour=false")...)
+	investigator := d.as(t, "investigator")
+	before := investigator.stored("k1", 90*time.Second)
+	s.postgres.Stop()
+	testenv.Eventually(t, 30*time.Second, "nothing is served without the log", func() bool {
+		a := investigator.look(before.ID)
+		if a.status == 200 || strings.Contains(string(a.body), canary) {
+			t.Fatalf("footage was served without a log: %d", a.status)
+		}
+		return a.status == 503
+	})
+	time.Sleep(15 * time.Second)
+	back := time.Now()
+	s.postgres.Start(t)
+	for _, id := range cameras {
+		testenv.Eventually(t, 60*time.Second, "camera "+id+" is recorded again", func() bool {
+			for _, c := range investigator.clips(id) {
+				if c.From.After(back) && c.State == "committed" {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	if a := investigator.look(before.ID); a.status != 200 || decode(t, a.body).frames != before.Frames {
+		t.Errorf("a look afterwards: %d", a.status)
+	}
+	if code := d.Stop(t, time.Minute); code != 0 {
+		t.Errorf("the demo ended with %d", code)
+	}
+	clean(t, fsck(t, d.data, "--stray", "3m"))
+}
+
+// script runs a script of deploy/roles.
+func script(t *testing.T, name string, args, env []string) {
+	t.Helper()
+	c := exec.Command(filepath.Join("..", "roles", name), args...)
+	c.Env = append(os.Environ(), env...)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+}

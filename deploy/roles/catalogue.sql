@@ -1,0 +1,43 @@
+-- What each process may do with rows and log. Run by postgres.sh; :ingest and so on are the roles' names.
+BEGIN;
+GRANT CONNECT ON DATABASE :"name" TO :"ingest", :"serve", :"retain", :"fsck";
+GRANT USAGE ON SCHEMA public TO :"ingest", :"serve", :"retain", :"fsck";
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"ingest", :"serve", :"retain", :"fsck";
+
+-- Whether the tables are up to date.
+GRANT SELECT ON audit_migrations, rules_migrations, identity_migrations, catalogue_migrations, occupancy_migrations
+    TO :"ingest", :"serve", :"retain", :"fsck";
+-- Everybody logs, nobody changes what was logged, and everybody sees how far the log is.
+GRANT INSERT ON audit_leaf TO :"ingest", :"serve", :"retain";
+GRANT SELECT ON audit_sequencer TO :"ingest", :"serve", :"retain";
+GRANT SELECT (id, seq, at) ON audit_leaf TO :"ingest";
+
+-- ingest reserves, ends and commits clips, and tells gaps. It writes headers and reads none.
+GRANT SELECT, INSERT ON catalogue_clip TO :"ingest";
+GRANT UPDATE (end_us, frames, state, object_version, size, plain_size, sha256) ON catalogue_clip TO :"ingest";
+GRANT INSERT, DELETE, SELECT (clip) ON catalogue_header TO :"ingest";
+GRANT SELECT, INSERT, UPDATE, DELETE ON catalogue_gap TO :"ingest";
+GRANT SELECT ON catalogue_recipient TO :"ingest";
+GRANT SELECT, INSERT ON occupancy_sample TO :"ingest";
+
+-- serve reads, keeps accounts, sessions and viewings, and says which rules decide.
+GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, catalogue_permit, occupancy_sample TO :"serve";
+GRANT SELECT ON audit_leaf, audit_checkpoint TO :"serve";
+GRANT SELECT, INSERT, UPDATE ON audit_viewing, audit_response, rules_revision, identity_account TO :"serve";
+GRANT SELECT, INSERT, UPDATE, DELETE ON identity_session TO :"serve";
+
+-- retain ends what is due, keeps permits and recipients, and numbers the log.
+GRANT SELECT ON catalogue_clip TO :"retain";
+GRANT UPDATE (state, shredded_us, deleted_us, removed, listed, end_us) ON catalogue_clip TO :"retain";
+GRANT DELETE, SELECT (clip) ON catalogue_header TO :"retain";
+GRANT SELECT, INSERT, UPDATE, DELETE ON catalogue_recipient TO :"retain";
+GRANT SELECT, INSERT ON catalogue_permit TO :"retain";
+GRANT SELECT ON audit_leaf TO :"retain";
+GRANT UPDATE (seq, sequenced) ON audit_leaf TO :"retain";
+GRANT SELECT, INSERT ON audit_hash, audit_checkpoint TO :"retain";
+GRANT UPDATE ON audit_sequencer TO :"retain";
+
+-- fsck reads all of it, accounts and sessions apart.
+GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, catalogue_recipient, catalogue_permit,
+    audit_leaf, audit_hash, audit_checkpoint, audit_sequencer, audit_viewing, audit_response TO :"fsck";
+COMMIT;
