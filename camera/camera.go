@@ -4,6 +4,9 @@
 package camera
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -59,8 +62,24 @@ type Camera struct {
 	URL      string
 	Username string
 	Password Secret
-	Profile  Profile
+	// Transport is how pictures come: TCP unless it says UDP.
+	Transport Transport
+	// CA are the certificates (PEM) of the authorities that alone may vouch for a camera at rtsps://; without any
+	// those of the system may.
+	CA []byte
+	// CertificateSHA256, in hexadecimal, is the one certificate that the camera may show, whoever signed it.
+	CertificateSHA256 string
+	Profile           Profile
 }
+
+// Transport is how a camera's pictures come.
+type Transport string
+
+// The transports. UDP loses what the network loses: use it for cameras that know nothing else.
+const (
+	TCP Transport = "tcp"
+	UDP Transport = "udp"
+)
 
 // Validate says which field is wrong and what it should be.
 func (c Camera) Validate() error {
@@ -72,6 +91,27 @@ func (c Camera) Validate() error {
 	}
 	if err := c.Profile.Validate(); err != nil {
 		return fmt.Errorf("camera %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+func (c Camera) validateTransport(scheme string) error {
+	secure := scheme == "rtsps"
+	switch {
+	case c.Transport != "" && c.Transport != TCP && c.Transport != UDP:
+		return fmt.Errorf("transport %q: want tcp or udp", c.Transport)
+	case c.Transport == UDP && secure:
+		return errors.New("transport udp with an rtsps:// url: only tcp keeps the pictures secret on their way")
+	case !secure && (len(c.CA) > 0 || c.CertificateSHA256 != ""):
+		return errors.New("a certificate is expected of a camera whose url is rtsp://: make it rtsps://, or leave ca_file and certificate_sha256 out")
+	case len(c.CA) > 0 && c.CertificateSHA256 != "":
+		return errors.New("ca_file and certificate_sha256 contradict each other: leave one out")
+	case c.CertificateSHA256 != "":
+		if b, err := hex.DecodeString(c.CertificateSHA256); err != nil || len(b) != sha256.Size {
+			return errors.New("certificate_sha256: want 64 hexadecimal digits, as openssl x509 -fingerprint -sha256 tells them, without colons")
+		}
+	case len(c.CA) > 0 && !x509.NewCertPool().AppendCertsFromPEM(c.CA):
+		return errors.New("ca_file holds no certificate: want PEM")
 	}
 	return nil
 }

@@ -8,6 +8,9 @@ type Sink interface {
 	Up(Format)
 	// Put delivers one access unit with the format that it is coded in.
 	Put(Format, AccessUnit)
+	// Lost says that pictures after the last one did not come, or not whole, though the session goes on. The
+	// next Put is a keyframe; at is in the same clock as AccessUnit.Time.
+	Lost(at time.Time, cause Cause, err error)
 	// Down says that the session ended or could not begin; at is in the same clock as AccessUnit.Time.
 	Down(at time.Time, err error)
 }

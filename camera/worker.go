@@ -22,9 +22,11 @@ type Recorder interface {
 	Interrupt(ctx context.Context, g Gap) error
 }
 
-// Counter is offered every access unit and never blocks.
+// Counter is offered every access unit and never blocks. Miss tells it that there is none at that time: nobody
+// knows how many people there were.
 type Counter interface {
 	Offer(f Format, au AccessUnit)
+	Miss(at time.Time)
 }
 
 // Permission answers whether a camera may record at an instant, and until when that answer holds.
@@ -55,6 +57,7 @@ type Stats struct {
 	Frames  int64 // access units received
 	Dropped int64 // access units that the full queue turned away
 	Downs   int64 // sessions that ended or could not begin
+	Losses  int64 // holes in what a session delivered
 }
 
 // Worker runs one camera: it pulls while a permit is valid, records, and offers pictures for counting.
@@ -64,12 +67,12 @@ type Worker struct {
 	frames  atomic.Int64
 	dropped atomic.Int64
 	downs   atomic.Int64
+	losses  atomic.Int64
 	waiting atomic.Int64 // bytes in the queue
 
 	// What follows is owned by the goroutine that pulls, which is also the one that calls the sink's methods.
 	overflow bool            // pictures are being turned away
 	untold   *Gap            // the latest gap that the full queue had no room for
-	down     string          // why the camera does not deliver, as it was logged; empty since it last delivered
 	pulling  context.Context // of the running session: once it is done, the end of the session is ours
 }
 
@@ -104,7 +107,7 @@ func NewWorker(cfg WorkerConfig) *Worker {
 
 // Stats may be called at any time.
 func (w *Worker) Stats() Stats {
-	return Stats{Frames: w.frames.Load(), Dropped: w.dropped.Load(), Downs: w.downs.Load()}
+	return Stats{Frames: w.frames.Load(), Dropped: w.dropped.Load(), Downs: w.downs.Load(), Losses: w.losses.Load()}
 }
 
 // Run works until ctx ends, then closes the open clip. It returns an error only when nothing more can
@@ -205,8 +208,26 @@ func (w *Worker) watch(ctx context.Context, until time.Time) {
 
 // Up says that a session delivers from now on.
 func (w *Worker) Up(f Format) {
-	w.down = ""
 	w.cfg.Log.Info("camera delivers", "codec", string(f.Codec))
+}
+
+// Lost says that pictures did not come, or not whole, while the session goes on: the clip ends before them.
+func (w *Worker) Lost(at time.Time, cause Cause, err error) {
+	if w.pulling.Err() != nil {
+		return
+	}
+	w.losses.Add(1)
+	w.miss(at)
+	if !w.overflow { // else the hole has its cause already, and ends no sooner
+		w.tell(&Gap{Camera: w.cfg.Camera, From: at, Cause: cause, Detail: err.Error()})
+	}
+}
+
+// miss tells the counter that there is no picture.
+func (w *Worker) miss(at time.Time) {
+	if w.cfg.Counter != nil {
+		w.cfg.Counter.Miss(at)
+	}
 }
 
 // Down says that a session ended or could not begin. A session that we ended ourselves is no fault of
@@ -217,13 +238,9 @@ func (w *Worker) Down(at time.Time, err error) {
 		return
 	}
 	w.downs.Add(1)
-	level, text := slog.LevelDebug, err.Error()
-	if text != w.down {
-		// A camera that is away for a week is one line, not one for every attempt.
-		level, w.down = slog.LevelWarn, text
-	}
-	w.cfg.Log.Log(w.pulling, level, "camera does not deliver", "err", err)
-	w.tell(&Gap{Camera: w.cfg.Camera, From: at, Cause: CameraDown, Detail: text})
+	w.cfg.Log.Debug("camera does not deliver", "err", err) // its source says so aloud, and when it will try again
+	w.miss(at)
+	w.tell(&Gap{Camera: w.cfg.Camera, From: at, Cause: CameraDown, Detail: err.Error()})
 }
 
 // Put takes an access unit. When the recorder cannot keep up, pictures are turned away up to a keyframe

@@ -349,3 +349,48 @@ func TestCounterIsOfferedEveryPicture(t *testing.T) {
 type counterFunc func()
 
 func (f counterFunc) Offer(camera.Format, camera.AccessUnit) { f() }
+func (counterFunc) Miss(time.Time)                           {}
+
+// Pictures that are lost while a session goes on end the clip before them, with the cause that they were lost for;
+// the counter learns that nobody knows; and what follows is recorded again.
+func TestLossWithinASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		var missed []time.Time
+		lossy := func(ctx context.Context, sink camera.Sink) error {
+			now := time.Now()
+			sink.Up(camera.Format{})
+			sink.Put(camera.Format{}, camera.AccessUnit{Time: now, Keyframe: true})
+			sink.Lost(now, camera.CameraDown, errors.New("packets were lost"))
+			sink.Put(camera.Format{}, camera.AccessUnit{Time: now.Add(2 * time.Second), Keyframe: true})
+			<-ctx.Done()
+			sink.Down(time.Now(), ctx.Err())
+			return ctx.Err()
+		}
+		w, stop := start(t, camera.WorkerConfig{
+			Recorder: rec, Source: &source{sessions: []func(context.Context, camera.Sink) error{lossy}},
+			Counter: missCounter(func(at time.Time) { missed = append(missed, at) }),
+		})
+		time.Sleep(time.Second)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if s := w.Stats(); s.Losses != 1 || s.Downs != 0 || s.Frames != 2 {
+			t.Errorf("counted %+v", s)
+		}
+		if len(missed) != 1 {
+			t.Errorf("the counter missed %d pictures", len(missed))
+		}
+		if want := []string{"K", "camera-down", "K", "our-fault"}; !slices.Equal(rec.told, want) {
+			t.Errorf("the recorder was told %v, want %v", rec.told, want)
+		}
+		if want := []string{"camera-down: packets were lost", stopped}; !slices.Equal(rec.causes(), want) {
+			t.Errorf("gaps %v, want %v", rec.causes(), want)
+		}
+	})
+}
+
+type missCounter func(time.Time)
+
+func (missCounter) Offer(camera.Format, camera.AccessUnit) {}
+func (f missCounter) Miss(at time.Time)                    { f(at) }

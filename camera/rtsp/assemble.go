@@ -41,6 +41,7 @@ type coding interface {
 	isParameterSet(nalu []byte) (kind int, ok bool)
 	isPicture(nalu []byte) bool
 	isKeyframe(nalus [][]byte) bool
+	forget() // what it holds of a picture that will never be whole
 	dts(nalus [][]byte, pts int64) (int64, error)
 	resetDTS()
 }
@@ -53,6 +54,9 @@ type assembler struct {
 
 	held     packetTime // of the packet that the decoder keeps for the next picture
 	haveHeld bool
+	// torn is the media time of the picture in which packets are missing, or may be.
+	torn     int64
+	haveTorn bool
 	lastDTS  int64
 	haveDTS  bool
 	// zero is the first decoding time, which may lie before the first presentation time. Media time is
@@ -68,7 +72,7 @@ func newAssembler(desc *description.Session) (*assembler, *description.Media, fo
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		a := &assembler{coding: &coding264{dec: dec}, format: camera.Format{Codec: camera.H264}}
+		a := &assembler{coding: &coding264{dec: dec, from: f264}, format: camera.Format{Codec: camera.H264}}
 		a.coding.resetDTS()
 		// What the description lacks the stream must bring: nothing is lost yet.
 		_ = a.learn([][]byte{f264.SPS, f264.PPS})
@@ -80,7 +84,7 @@ func newAssembler(desc *description.Session) (*assembler, *description.Media, fo
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		a := &assembler{coding: &coding265{dec: dec}, format: camera.Format{Codec: camera.H265}}
+		a := &assembler{coding: &coding265{dec: dec, from: f265}, format: camera.Format{Codec: camera.H265}}
 		a.coding.resetDTS()
 		_ = a.learn([][]byte{f265.VPS, f265.SPS, f265.PPS})
 		return a, medi, f265, nil
@@ -93,6 +97,14 @@ type unit struct {
 	format  camera.Format
 	au      camera.AccessUnit
 	arrival time.Duration
+	// hole, if set, says that there is no picture here, and why.
+	hole *hole
+}
+
+// hole is why pictures did not come, or not whole, although the session goes on.
+type hole struct {
+	cause camera.Cause
+	err   error
 }
 
 // put takes one packet. It gives a unit, nothing yet, or says what was wrong with the packet.
@@ -123,6 +135,10 @@ func (a *assembler) put(pkt *rtp.Packet, t packetTime) (*unit, error) {
 }
 
 func (a *assembler) picture(nalus [][]byte, at packetTime) (*unit, error) {
+	if a.haveTorn && at.pts == a.torn {
+		return nil, nil
+	}
+	a.haveTorn = false
 	nalus = slices.DeleteFunc(nalus, func(n []byte) bool { return len(n) == 0 })
 	if err := a.learn(nalus); err != nil {
 		return nil, err
@@ -183,6 +199,15 @@ func (a *assembler) decodeTime(nalus [][]byte, pts int64, key bool) (int64, erro
 	return dts, nil
 }
 
+// tear says that packets before the one of this media time are missing. The picture that was being put together
+// is not whole, and that of this packet may have lost its beginning; those that follow are drawn over them.
+// Nothing is handed on until the next whole keyframe.
+func (a *assembler) tear(pts int64) {
+	a.coding.forget()
+	a.synced, a.haveHeld = false, false
+	a.torn, a.haveTorn = pts, true
+}
+
 // lost says that units were thrown away behind the assembler: the next one must be a keyframe.
 func (a *assembler) lost() { a.synced = false }
 
@@ -240,8 +265,15 @@ func readable(c camera.Codec, sps []byte) bool {
 }
 
 type coding264 struct {
-	dec *rtph264.Decoder
-	ext h264.DTSExtractor
+	from *format.H264
+	dec  *rtph264.Decoder
+	ext  h264.DTSExtractor
+}
+
+func (c *coding264) forget() {
+	if dec, err := c.from.CreateDecoder(); err == nil { // as it did before
+		c.dec = dec
+	}
 }
 
 func (c *coding264) decode(pkt *rtp.Packet) ([][]byte, bool, error) {
@@ -275,8 +307,15 @@ func (c *coding264) resetDTS() {
 }
 
 type coding265 struct {
-	dec *rtph265.Decoder
-	ext h265.DTSExtractor
+	from *format.H265
+	dec  *rtph265.Decoder
+	ext  h265.DTSExtractor
+}
+
+func (c *coding265) forget() {
+	if dec, err := c.from.CreateDecoder(); err == nil { // as it did before
+		c.dec = dec
+	}
 }
 
 func (c *coding265) decode(pkt *rtp.Packet) ([][]byte, bool, error) {

@@ -2,6 +2,7 @@ package rtsp
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/format"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtph264"
 	"github.com/pion/rtp"
+	"pgregory.net/rapid"
 
 	"klarsyn/camera/rtsp/sim"
 )
@@ -165,6 +167,78 @@ func TestAfterALossOnlyAKeyframeGoesOn(t *testing.T) {
 	if len(units) == 0 || !units[0].au.Keyframe {
 		t.Error("after a loss the first unit is no keyframe")
 	}
+}
+
+// Whatever packets are lost: every picture that is handed on is whole, and so is all that it is drawn over.
+func TestOnlyWholePicturesSurviveALoss(t *testing.T) {
+	for _, file := range []string{"plain.mp4", "bframes_audio.mp4"} {
+		track, err := sim.LoadMP4("sim/testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		number := map[string]int{} // of a picture, in the order of decoding, by what it is
+		for i, f := range track.Frames {
+			number[drawn(f.NALUs)] = i
+		}
+		for _, marker := range []bool{true, false} {
+			pkts := wire(t, track, true, marker)
+			rapid.Check(t, func(rt *rapid.T) {
+				share := rapid.Float64Range(0, 0.3).Draw(rt, "share of packets lost")
+				a := assembling(t, track.Format.SPS, track.Format.PPS)
+				damaged := map[int]bool{} // pictures of which a packet is missing
+				handed := 0
+				picture, missing := -1, false
+				for i, p := range pkts {
+					if i == 0 || pkts[i-1].Timestamp != p.Timestamp {
+						picture++
+					}
+					if rapid.Float64Range(0, 1).Draw(rt, "fate") < share {
+						damaged[picture], missing = true, true
+						continue
+					}
+					at := packetTime{pts: int64(p.Timestamp)}
+					if missing {
+						a.tear(at.pts)
+					}
+					missing = false
+					u, err := a.put(p, at)
+					if err != nil {
+						rt.Fatalf("packet %d: %v", i, err)
+					}
+					if u == nil {
+						continue
+					}
+					handed++
+					n, known := number[drawn(u.au.NALUs)]
+					if !known {
+						rt.Fatalf("%s, marker %v: packet %d gave a picture that is not whole", file, marker, i)
+					}
+					for k := n; ; k-- {
+						if damaged[k] {
+							rt.Fatalf("%s, marker %v: picture %d is drawn over %d, which is not whole", file, marker, n, k)
+						}
+						if track.Frames[k].Keyframe {
+							break
+						}
+					}
+				}
+				if len(damaged) == 0 && handed < len(track.Frames)-1 {
+					rt.Fatalf("%s, marker %v: %d of %d pictures without a loss", file, marker, handed, len(track.Frames))
+				}
+			})
+		}
+	}
+}
+
+// drawn is what is drawn in a picture, without the parameter sets.
+func drawn(nalus [][]byte) string {
+	var out strings.Builder
+	for _, n := range nalus {
+		if kind := n[0] & 0x1f; kind >= 1 && kind <= 5 {
+			out.Write(n)
+		}
+	}
+	return out.String()
 }
 
 func FuzzAssembler(f *testing.F) {

@@ -1,9 +1,10 @@
-// Package rtsp takes video from one camera over RTSP: one TCP connection, digest authentication,
-// access units stamped with UTC, and a new session whenever the last one failed.
+// Package rtsp takes video from one camera over RTSP: one connection, digest authentication, access units
+// stamped with UTC, and a new session whenever the last one failed.
 package rtsp
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,6 +63,7 @@ type Stats struct {
 	Units        uint64 // access units handed to the sink
 	PacketsLost  uint64 // gaps in the RTP sequence
 	DecodeErrors uint64 // packets or access units that made no sense
+	AudioTracks  uint64 // that the camera offered in its newest session; none is taken
 	Dropped      uint64 // access units received and thrown away: the sink was too slow, or no stamp could be true
 }
 
@@ -71,6 +73,7 @@ type Client struct {
 	cfg  Config
 	url  *base.URL // with credentials: gortsplib takes them from there. Never printed.
 	addr string    // host:port, the only address that is ever dialled
+	tls  *tls.Config
 	log  *slog.Logger
 	n    counters
 
@@ -80,6 +83,7 @@ type Client struct {
 
 type counters struct {
 	sessions, failures, units, lost, decodeErrors, dropped atomic.Uint64
+	sound                                                  atomic.Int64
 }
 
 // New checks the camera's address. It connects to nothing.
@@ -115,6 +119,7 @@ func New(cam camera.Camera, cfg Config) (*Client, error) {
 		cfg:  cfg,
 		url:  u,
 		addr: net.JoinHostPort(u.Hostname(), port),
+		tls:  trust(cam, u.Hostname()),
 		log:  cfg.Log.With("camera", string(cam.ID)),
 	}, nil
 }
@@ -128,6 +133,7 @@ func (c *Client) Stats() Stats {
 		PacketsLost:  c.n.lost.Load(),
 		DecodeErrors: c.n.decodeErrors.Load(),
 		Dropped:      c.n.dropped.Load(),
+		AudioTracks:  uint64(c.n.sound.Load()),
 	}
 }
 

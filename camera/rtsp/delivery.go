@@ -80,6 +80,10 @@ type delivery struct {
 func (d *delivery) put(u unit) error {
 	c := d.c
 	d.waiting.Add(-int64(u.au.Size()))
+	if u.hole != nil {
+		d.sink.Lost(c.lastStamp, u.hole.cause, u.hole.err)
+		return nil
+	}
 	at, ok := d.clock.stamp(u.au.DTS, u.arrival)
 	if !ok {
 		d.wrong = true

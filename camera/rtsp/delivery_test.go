@@ -22,6 +22,9 @@ func (c *calls) Put(_ camera.Format, au camera.AccessUnit) {
 	*c = append(*c, fmt.Sprintf("put %v", au.DTS))
 }
 
+func (c *calls) Lost(_ time.Time, cause camera.Cause, err error) {
+	*c = append(*c, "lost: "+string(cause)+": "+err.Error())
+}
 func (c *calls) Down(_ time.Time, err error) { *c = append(*c, "down: "+err.Error()) }
 
 // delivering is a session that has begun, without its connection, whose clock agrees with its own.

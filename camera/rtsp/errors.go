@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/bluenviron/gortsplib/v5/pkg/base"
 	"github.com/bluenviron/gortsplib/v5/pkg/description"
@@ -27,6 +28,7 @@ var (
 	ErrSystemClock = errors.New("system clock was set")
 	ErrClosed      = errors.New("camera ended the session")
 	ErrRedirected  = errors.New("camera redirects to another address")
+	ErrCertificate = errors.New("camera's certificate is not trusted")
 )
 
 // Error is a failed session as an operator reads it. Its text never holds a credential.
@@ -55,6 +57,9 @@ func (c *Client) refused(err error, answered bool) *Error {
 		op     *net.OpError
 		mine   *Error
 	)
+	if untrusted := c.untrusted(err); untrusted != nil {
+		return untrusted
+	}
 	switch {
 	case errors.As(err, &mine):
 		return mine
@@ -71,6 +76,8 @@ func (c *Client) refused(err error, answered bool) *Error {
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return c.fail(ErrUnreachable, "is unreachable at %s: no answer within %v: check its power, its network and the url",
 			c.addr, c.cfg.DialTimeout)
+	case !answered && broken(err):
+		return c.fail(ErrUnreachable, "is unreachable: %s takes connections and breaks them off before an answer: it may be starting, or have as many connections as it allows", c.addr)
 	case !answered:
 		return c.fail(ErrNotRTSP, "does not speak RTSP at %s (%s): check host, port and scheme of the url", c.addr, plain(err))
 	}
@@ -92,15 +99,14 @@ func (c *Client) refusedStatus(status liberrors.ErrClientBadStatusCode) *Error {
 
 // ended explains why a running session ended by itself.
 func (c *Client) ended(err error) *Error {
-	var tcp liberrors.ErrClientTCPTimeout
-	if errors.As(err, &tcp) {
+	if errors.As(err, &liberrors.ErrClientTCPTimeout{}) || errors.As(err, &liberrors.ErrClientUDPTimeout{}) {
 		return c.stalled()
 	}
 	return c.fail(ErrClosed, "ended the session: %s", plain(err))
 }
 
 func (c *Client) stalled() *Error {
-	return c.fail(ErrStalled, "has sent no picture for %v: the session is begun anew", c.cfg.FrameTimeout)
+	return c.fail(ErrStalled, "has sent no whole picture for %v: the session is begun anew", c.cfg.FrameTimeout)
 }
 
 // keyless is for a stream whose pictures come, and none of them can begin a clip.
@@ -138,6 +144,11 @@ func dialCause(op *net.OpError) string {
 		return strings.TrimPrefix(op.Err.Error(), "connect: ")
 	}
 	return "cannot connect"
+}
+
+// broken says that the other side broke the connection off, rather than ended it, or spoke something else.
+func broken(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // plain is an error's text in few words. End of file is what a library calls a closed connection.

@@ -2,6 +2,7 @@ package rtsp
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"strings"
@@ -42,8 +43,11 @@ type session struct {
 	units    chan unit
 	waiting  atomic.Int64 // bytes in units
 
-	// asm is owned by the connection's reading goroutine once PLAY was sent.
-	asm *assembler
+	// What follows is owned by the connection's reading goroutine once PLAY was sent.
+	asm     *assembler
+	missing uint64 // packets, before the one that comes next
+	flowing bool   // the last thing that was handed on is a picture
+	untold  *hole  // that found no room
 }
 
 func (c *Client) session(ctx context.Context, sink camera.Sink) outcome {
@@ -98,11 +102,15 @@ func (s *session) down(sink camera.Sink, err error) outcome {
 
 func (s *session) newConn() *gortsplib.Client {
 	c := s.c
-	tcp := gortsplib.ProtocolTCP
+	transport := gortsplib.ProtocolTCP
+	if c.cam.Transport == camera.UDP {
+		transport = gortsplib.ProtocolUDP
+	}
 	return &gortsplib.Client{
 		Scheme:       c.url.Scheme,
 		Host:         c.url.Host,
-		Protocol:     &tcp,
+		Protocol:     &transport,
+		TLSConfig:    c.tls,
 		ReadTimeout:  c.cfg.DialTimeout,
 		WriteTimeout: c.cfg.DialTimeout,
 		UserAgent:    "klarsyn",
@@ -124,7 +132,10 @@ func (s *session) newConn() *gortsplib.Client {
 				dropBasic(res)
 			}
 		},
-		OnPacketsLost: func(lost uint64) { c.n.lost.Add(lost) },
+		OnPacketsLost: func(lost uint64) {
+			c.n.lost.Add(lost)
+			s.missing += lost
+		},
 		OnDecodeError: func(error) { c.n.decodeErrors.Add(1) },
 	}
 }
@@ -145,6 +156,14 @@ func (s *session) handshake(ctx context.Context) error {
 	if err != nil {
 		return s.c.noVideo(desc)
 	}
+	// Sound is not asked for, so it never reaches us; that the camera would send it is told.
+	sound := int64(0)
+	for _, m := range desc.Medias {
+		if m.Type == description.MediaTypeAudio {
+			sound++
+		}
+	}
+	s.c.n.sound.Store(sound)
 	s.asm = asm
 	if _, err = s.conn.Setup(desc.BaseURL, medi, 0, 0); err != nil {
 		return err
@@ -164,14 +183,57 @@ func (s *session) packet(medi *description.Media, _ format.Format, pkt *rtp.Pack
 	if taken, ok := s.conn.PacketNTP(medi, pkt); ok {
 		t.taken = taken.UTC()
 	}
+	if s.missing > 0 {
+		s.missing = 0
+		s.tear(t, errPacketsLost)
+	}
 	u, err := s.asm.put(pkt, t)
 	if err != nil {
 		s.c.n.decodeErrors.Add(1)
+		s.tear(t, errNonsense)
 		return
 	}
-	if u != nil && !s.enqueue(*u) {
-		s.c.n.dropped.Add(1)
-		s.asm.lost()
+	if u == nil {
+		return
+	}
+	if s.untold != nil {
+		if !s.enqueue(unit{hole: s.untold, arrival: t.arrival}) {
+			s.c.n.dropped.Add(1)
+			s.asm.lost()
+			return
+		}
+		s.untold = nil
+	}
+	if s.enqueue(*u) {
+		s.flowing = true
+		return
+	}
+	s.c.n.dropped.Add(1)
+	s.asm.lost()
+	s.tell(t, &hole{camera.OurFault, errTooSlow})
+}
+
+// What a hole in a session is told with. The texts are the same for every one, so that many are one gap.
+var (
+	errPacketsLost = errors.New("packets were lost on the way from the camera")
+	errNonsense    = errors.New("the camera sent packets that make no picture")
+	errTooSlow     = errors.New("pictures came faster than they could be taken")
+)
+
+// tear gives up the picture at hand and those that are drawn over it, and says so once.
+func (s *session) tear(t packetTime, why error) {
+	s.asm.tear(t.pts)
+	s.tell(t, &hole{camera.CameraDown, why})
+}
+
+// tell hands on that a hole begins, unless no picture came since the last one.
+func (s *session) tell(t packetTime, h *hole) {
+	if !s.flowing {
+		return
+	}
+	s.flowing = false
+	if !s.enqueue(unit{hole: h, arrival: t.arrival}) {
+		s.untold = h
 	}
 }
 

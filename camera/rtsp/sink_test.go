@@ -17,7 +17,7 @@ const password = "hemlig-torg-47"
 
 // event is one call of the sink.
 type event struct {
-	kind   string // up, put, down
+	kind   string // up, put, lost, down
 	format camera.Format
 	au     camera.AccessUnit
 	at     time.Time
@@ -79,6 +79,22 @@ func (s *sink) Put(f camera.Format, au camera.AccessUnit) {
 	}
 	s.wantKey, s.last, s.lastDTS = false, au.Time, au.DTS
 	s.events <- event{kind: "put", format: f, au: au, at: time.Now()}
+}
+
+func (s *sink) Lost(at time.Time, cause camera.Cause, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.up {
+		s.t.Error("Lost without Up")
+	}
+	if s.wantKey {
+		s.t.Error("Lost twice without a picture in between")
+	}
+	if at.Before(s.last) {
+		s.t.Errorf("Lost at %v is before the last stamp", at)
+	}
+	s.wantKey = true // what follows is drawn over what was lost
+	s.events <- event{kind: "lost", at: at, err: err}
 }
 
 func (s *sink) Down(at time.Time, err error) {

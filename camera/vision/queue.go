@@ -10,11 +10,12 @@ import (
 // maxSkipped bounds the times of dropped keyframes that wait for their "unknown": half an hour of them.
 const maxSkipped = 1024
 
-// item is one keyframe to be counted.
+// item is one keyframe to be counted, or a time for which there is none.
 type item struct {
-	format camera.Format
-	time   time.Time
-	nalus  [][]byte
+	format  camera.Format
+	time    time.Time
+	nalus   [][]byte
+	missing bool
 }
 
 // queue holds the newest keyframes and the times of those that it dropped for them. put never waits.
@@ -35,16 +36,23 @@ func newQueue(size int) *queue { return &queue{size: size, wake: make(chan struc
 func (q *queue) put(it item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.offered++
+	if !it.missing {
+		q.offered++
+	}
 	if q.closed {
-		q.lost++
+		if !it.missing {
+			q.lost++
+		}
 		return
 	}
 	if len(q.items) == q.size {
-		q.skipped = append(q.skipped, q.items[0].time)
+		oldest := q.items[0]
+		q.skipped = append(q.skipped, oldest.time)
 		q.items[0] = item{} // let go of the picture
 		q.items = q.items[1:]
-		q.dropped++
+		if !oldest.missing {
+			q.dropped++
+		}
 	}
 	if len(q.skipped) > maxSkipped {
 		q.skipped = q.skipped[1:]

@@ -98,6 +98,10 @@ func (c *Counter) session(ctx context.Context) error {
 	for {
 		skipped, it, ok := c.queue.take()
 		c.unknown(ctx, skipped)
+		if ok && it.missing {
+			c.unknown(ctx, []time.Time{it.time})
+			continue
+		}
 		if ok {
 			samples, err := c.ask(ch, it)
 			if err != nil {

@@ -128,6 +128,10 @@ func (c *Counter) Offer(f camera.Format, au camera.AccessUnit) {
 	}
 }
 
+// Miss says that there is no picture to be had at that time: every zone gets one sample that says unknown, in
+// order with those of keyframes.
+func (c *Counter) Miss(at time.Time) { c.queue.put(item{time: at, missing: true}) }
+
 // PID is the process id of the child that is counting now; 0 when there is none.
 func (c *Counter) PID() int { return int(c.pid.Load()) }
 

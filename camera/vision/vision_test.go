@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -53,6 +54,31 @@ func TestCounts(t *testing.T) {
 	}
 	if c.PID() != 0 {
 		t.Errorf("PID is %d after Run", c.PID())
+	}
+}
+
+// A time for which there is no picture is unknown in every zone, in order with what was counted.
+func TestMissedPicture(t *testing.T) {
+	v := testClip(t, 2)
+	c, s, stop := run(t, Config{Path: program(binary), Learning: 3})
+	first := offer(c, v, 0)
+	gone := epoch.Add(time.Second)
+	c.Miss(gone)
+	second := offer(c, v, 1)
+	within(t, 20*time.Second, "samples", func() bool { return len(s.at(second)) == 2 })
+	stop()
+	var order []time.Time
+	for _, got := range s.samples() {
+		order = append(order, got.Time)
+		if got.Time.Equal(gone) != (got.Quality == camera.QualityUnknown) {
+			t.Errorf("at %s the count is %s", got.Time, got.Quality)
+		}
+	}
+	if want := []time.Time{first, first, gone, gone, second, second}; !slices.EqualFunc(order, want, time.Time.Equal) {
+		t.Errorf("samples at %v, want %v", order, want)
+	}
+	if st := c.Stats(); st.Offered != 2 || st.Unknown != 1 || st.Lost != 0 {
+		t.Errorf("stats: %+v", st)
 	}
 }
 

@@ -51,6 +51,13 @@ type cameraConfig struct {
 	Username string `yaml:"username,omitempty"`
 	// PasswordFile holds the camera's password on its first line; a relative path is relative to this file.
 	PasswordFile string `yaml:"password_file,omitempty"`
+	// Transport is tcp, or udp for cameras that know nothing else: it loses what the network loses. Default: tcp.
+	Transport string `yaml:"transport,omitempty"`
+	// CAFile holds the certificates (PEM) of the authorities that alone may vouch for a camera at rtsps://; a
+	// relative path is relative to this file. Default: those of the system.
+	CAFile string `yaml:"ca_file,omitempty"`
+	// CertificateSHA256, 64 hexadecimal digits, is the one certificate that the camera at rtsps:// may show.
+	CertificateSHA256 string `yaml:"certificate_sha256,omitempty"`
 	// Zones are the polygons in which people are counted. A camera without zones is recorded, not counted.
 	Zones []camera.Zone `yaml:"zones,omitempty"`
 	// Perspective gives a person's height in the picture by the row of the feet.
@@ -83,8 +90,7 @@ type square struct {
 	cameras []camera.Camera
 	permits *policy.Permits
 	addresses
-	// passwordFiles are where the cameras' passwords lie: see readPasswords.
-	passwordFiles map[camera.ID]string
+	files map[camera.ID]cameraFiles // see readFiles
 }
 
 // usageError is an error of the person who called the command: exit code 2.
@@ -130,7 +136,7 @@ func (c config) check(folder string) (*square, error) {
 	if c.MinFree < 1 {
 		return nil, fmt.Errorf("min_free_mib is %d: want at least 1, so that deletion can still write to a full disk", c.MinFree)
 	}
-	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, passwordFiles: map[camera.ID]string{}}
+	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, files: map[camera.ID]cameraFiles{}}
 	s.addresses = addresses{objects: c.Objects, catalogue: c.Catalogue, keys: c.Keys}
 	if err := s.addresses.check(); err != nil {
 		return nil, err
@@ -146,12 +152,7 @@ func (c config) check(folder string) (*square, error) {
 			return nil, err
 		}
 		s.cameras = append(s.cameras, cam)
-		if path := cc.PasswordFile; path != "" {
-			if !filepath.IsAbs(path) {
-				path = filepath.Join(folder, path)
-			}
-			s.passwordFiles[cam.ID] = path
-		}
+		s.files[cam.ID] = cameraFiles{inFolder(folder, cc.PasswordFile), inFolder(folder, cc.CAFile)}
 	}
 	var permits []policy.Permit
 	for _, pc := range c.Permits {
@@ -177,6 +178,7 @@ func (c config) check(folder string) (*square, error) {
 func (cc cameraConfig) camera() (camera.Camera, error) {
 	cam := camera.Camera{
 		ID: camera.ID(cc.ID), Name: cc.Name, URL: cc.URL, Username: cc.Username,
+		Transport: camera.Transport(cc.Transport), CertificateSHA256: cc.CertificateSHA256,
 		Profile: camera.Profile{Zones: cc.Zones, Perspective: cc.Perspective},
 	}
 	if cam.Name == "" {
@@ -185,19 +187,38 @@ func (cc cameraConfig) camera() (camera.Camera, error) {
 	return cam, cam.Validate()
 }
 
-// readPasswords reads the cameras' passwords. Whoever connects to no camera need not be able to.
-func (s *square) readPasswords() error {
-	for i, cam := range s.cameras {
-		path := s.passwordFiles[cam.ID]
-		if path == "" {
-			continue
+// cameraFiles are what only who connects to a camera needs; empty: none.
+type cameraFiles struct{ password, ca string }
+
+func inFolder(folder, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folder, path)
+}
+
+// readFiles reads the cameras' passwords and authorities. Whoever connects to no camera need not be able to.
+func (s *square) readFiles() error {
+	for i := range s.cameras {
+		cam := &s.cameras[i]
+		files := s.files[cam.ID]
+		if files.password != "" {
+			b, err := os.ReadFile(files.password)
+			if err != nil {
+				return usageError{fmt.Errorf("camera %s: password_file: %w", cam.ID, err)}
+			}
+			line, _, _ := strings.Cut(string(b), "\n")
+			cam.Password = camera.Secret(strings.TrimRight(line, "\r"))
 		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return usageError{fmt.Errorf("camera %s: password_file: %w", cam.ID, err)}
+		if files.ca != "" {
+			var err error
+			if cam.CA, err = os.ReadFile(files.ca); err != nil {
+				return usageError{fmt.Errorf("camera %s: ca_file: %w", cam.ID, err)}
+			}
 		}
-		line, _, _ := strings.Cut(string(b), "\n")
-		s.cameras[i].Password = camera.Secret(strings.TrimRight(line, "\r"))
+		if err := cam.Validate(); err != nil {
+			return usageError{err}
+		}
 	}
 	return nil
 }

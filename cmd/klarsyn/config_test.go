@@ -48,7 +48,7 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.readPasswords(); err != nil {
+	if err := s.readFiles(); err != nil {
 		t.Fatal(err)
 	}
 	if s.node != "prov" || s.clip != 5*time.Second || s.minFree != 64<<20 || len(s.cameras) != 1 {

@@ -53,7 +53,7 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	if len(s.square.cameras) == 0 {
 		return nil, usageError{fmt.Errorf("there is no camera to record: describe cameras and permits in %s", s.layout.config())}
 	}
-	if err := s.square.readPasswords(); err != nil {
+	if err := s.square.readFiles(); err != nil {
 		return nil, err
 	}
 	books := s.catalogue("service:ingest")

@@ -35,6 +35,11 @@ func (m meter) counter(name, help string, labels prometheus.Labels, read func() 
 		func() float64 { return float64(read()) }))
 }
 
+func (m meter) gauge(name, help string, labels prometheus.Labels, read func() int64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels},
+		func() float64 { return float64(read()) }))
+}
+
 // question registers a gauge that asks the database. A question that fails is no number: the metric is
 // left out of that scrape rather than told as zero.
 func (m meter) question(name, help string, ask func(context.Context) (float64, error)) {
@@ -66,6 +71,8 @@ func (in *ingest) meter(m meter) {
 		m.counter("klarsyn_frames_total", "Access units received from a camera.", l, func() int64 { return ch.worker.Stats().Frames })
 		m.counter("klarsyn_frames_dropped_total", "Access units turned away because the recorder could not keep up.", l, func() int64 { return ch.worker.Stats().Dropped })
 		m.counter("klarsyn_sessions_ended_total", "Camera sessions that ended or could not begin.", l, func() int64 { return ch.worker.Stats().Downs })
+		m.counter("klarsyn_losses_total", "Holes within a camera's sessions: pictures that did not come, or not whole.", l, func() int64 { return ch.worker.Stats().Losses })
+		m.gauge("klarsyn_audio_tracks", "Audio tracks that a camera offered in its newest session; none is taken.", l, func() int64 { return int64(ch.client.Stats().AudioTracks) })
 		m.counter("klarsyn_packets_lost_total", "Gaps in a camera's RTP sequence.", l, func() int64 { return int64(ch.client.Stats().PacketsLost) })
 		m.counter("klarsyn_decode_errors_total", "Packets or access units of a camera that made no sense.", l, func() int64 { return int64(ch.client.Stats().DecodeErrors) })
 		m.counter("klarsyn_vision_restarts_total", "Restarts of the counting child.", l, func() int64 { return int64(ch.counter.Stats().Restarts) })

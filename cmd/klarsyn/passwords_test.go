@@ -20,13 +20,13 @@ func TestPasswordsAreReadByWhoConnects(t *testing.T) {
 	if err != nil {
 		t.Fatalf("without the password file: %v", err)
 	}
-	if err := s.readPasswords(); err == nil || !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), "camera k1: password_file") {
+	if err := s.readFiles(); err == nil || !errors.As(err, new(usageError)) || !strings.Contains(err.Error(), "camera k1: password_file") {
 		t.Errorf("who connects: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "k1.password"), []byte("hemligt\r\nremark\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.readPasswords(); err != nil || string(s.cameras[0].Password) != "hemligt" {
+	if err := s.readFiles(); err != nil || string(s.cameras[0].Password) != "hemligt" {
 		t.Errorf("the password is its first line: %v", err)
 	}
 }

@@ -3,7 +3,7 @@
 gstserver.py [--tls CERT KEY] [--user NAME PASSWORD] PORT NAME=LAUNCH...
 
 Each LAUNCH is a pipeline whose payloaders are named pay0, pay1, ...; it is served at /NAME and begins anew
-when it ends.
+when it ends. A name that ends in -nortcp sends no RTCP.
 """
 import sys
 
@@ -48,6 +48,7 @@ for path in paths:
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch("( " + launch + " )")
     factory.set_shared(True)
+    factory.set_enable_rtcp(not name.endswith("-nortcp"))
     if certificate or user:
         factory.add_role_from_structure(Gst.Structure.new_from_string(
             'user, media.factory.access=(boolean)true, media.factory.construct=(boolean)true'))
