@@ -240,31 +240,3 @@ func drawn(nalus [][]byte) string {
 	}
 	return out.String()
 }
-
-func FuzzAssembler(f *testing.F) {
-	f.Add([]byte{0x67, 0xff}, []byte{0x65, 1, 2, 3}, true)
-	f.Add([]byte{0x7c, 0x85, 1}, []byte{0x7c, 0x45, 2}, false)
-	f.Add([]byte{0x78, 0, 2, 0x67, 1, 0, 1, 0x68}, []byte{0x06}, true)
-	f.Fuzz(func(t *testing.T, first, second []byte, marker bool) {
-		track := load(t)
-		a := assembling(t, track.Format.SPS, track.Format.PPS)
-		head := wire(t, track, false, true)
-		last := time.Duration(-1)
-		for i, p := range append(head, &rtp.Packet{Header: rtp.Header{Marker: marker}, Payload: first},
-			&rtp.Packet{Header: rtp.Header{Marker: true, SequenceNumber: 1}, Payload: second}) {
-			u, _ := a.put(p, packetTime{pts: int64(i) * 3000})
-			if u == nil {
-				continue
-			}
-			if u.au.DTS < last || u.au.PTS < u.au.DTS {
-				t.Fatalf("DTS %v after %v, PTS %v", u.au.DTS, last, u.au.PTS)
-			}
-			last = u.au.DTS
-			for _, n := range u.au.NALUs {
-				if len(n) == 0 {
-					t.Fatal("an empty NAL unit")
-				}
-			}
-		}
-	})
-}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"klarsyn/camera"
@@ -34,6 +35,9 @@ type Recorder struct {
 	shift time.Duration
 }
 
+// errEmptyUnit is for a picture of which nothing came.
+var errEmptyUnit = errors.New("an access unit without a picture, or with an empty part: the camera or its connection is faulty")
+
 // NewRecorder makes a recorder for one camera.
 func NewRecorder(cfg Config) *Recorder {
 	if cfg.Clip == 0 {
@@ -53,6 +57,9 @@ func NewRecorder(cfg Config) *Recorder {
 func (r *Recorder) Record(ctx context.Context, f camera.Format, au camera.AccessUnit) error {
 	received := au.Time
 	au.Time = received.Add(r.shift)
+	if len(au.NALUs) == 0 || slices.ContainsFunc(au.NALUs, func(n []byte) bool { return len(n) == 0 }) {
+		return r.fail(ctx, au.Time, errEmptyUnit) // no sample can be made of it
+	}
 	if r.open != nil && r.open.mustEnd(f, au, r.cfg.Clip) {
 		if err := r.close(ctx, au.Time, &au); err != nil {
 			return r.fail(ctx, au.Time, err)

@@ -38,6 +38,8 @@ type clip struct {
 	writes []camera.Closing
 	calls  int
 	failed bool
+	// largest is the size of the largest fragment.
+	largest int
 }
 
 func newVault(t testing.TB) *vault { return &vault{t: t, permitted: true} }
@@ -91,6 +93,7 @@ func (c *clip) Write(_ context.Context, fragment []byte, to camera.Closing) erro
 	if n := len(c.writes); n > 0 && to.Frames <= c.writes[n-1].Frames || to.End.Before(c.Start) {
 		c.v.t.Errorf("a fragment ends at %+v after %+v", to, c.writes)
 	}
+	c.largest = max(c.largest, len(fragment))
 	c.data = append(c.data, fragment...)
 	c.writes = append(c.writes, to)
 	return nil
