@@ -30,7 +30,7 @@ test: setup-tests
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /deploy/e2e)
 	$(GO) test -race -timeout 20m ./deploy/e2e
 
-bench: setup-tests
+bench: setup-tests build
 	@GO="$(GO)" ARGS="$(ARGS)" deploy/bench.sh
 
 lint: setup .tools/bin/golangci-lint

@@ -8,7 +8,7 @@ out=.bench/$(date -u +%Y%m%dT%H%M%SZ)
 args=${ARGS:-./...}
 case "$args" in *-bench*) ;; *) args="-bench . $args" ;; esac
 # shellcheck disable=SC2086 # ARGS holds several words
-"${GO:-go}" test -run '^$' -benchmem $args 2>&1 | tee "$out.txt" | grep -v -E '\[no test files\]|^(PASS|ok|goos|goarch|cpu|\?)' || true
+PATH="$PWD/.tools/bin:$PATH" "${GO:-go}" test -run '^$' -timeout 90m -benchmem $args 2>&1 | tee "$out.txt" | grep -v -E '\[no test files\]|^(PASS|ok|goos|goarch|cpu|\?)' || true
 awk '
   /^pkg: / { pkg = $2 }
   /^Benchmark/ && NF > 3 {

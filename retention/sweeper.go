@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
@@ -14,8 +13,8 @@ import (
 type Ledger interface {
 	// Claim destroys the headers of clips that are due at now and returns them.
 	Claim(ctx context.Context, now time.Time, limit int) ([]Clip, error)
-	// Deleting lists claimed clips whose bytes may still be there.
-	Deleting(ctx context.Context, limit int) ([]Clip, error)
+	// Deleting lists claimed clips whose bytes may still be there, in order of their ids, from the one after after.
+	Deleting(ctx context.Context, after string, limit int) ([]Clip, error)
 	// Tombstone records that a listing found nothing.
 	Tombstone(ctx context.Context, c Clip, at time.Time, removed, listed int) error
 }
@@ -52,6 +51,8 @@ type Sweeper struct {
 	cfg SweeperConfig
 	// scrubbed is false while the database may still hold a destroyed header, as it may after a crash.
 	scrubbed atomic.Bool
+	// tried is the id of the last leftover that was tried: the next pass goes on behind it. Owned by Sweep.
+	tried    string
 	deleted  atomic.Int64
 	failures atomic.Int64
 	lag      atomic.Int64
@@ -86,23 +87,26 @@ func (s *Sweeper) Stats() SweepStats {
 	return SweepStats{Deleted: s.deleted.Load(), Failures: s.failures.Load(), MaxLag: time.Duration(s.lag.Load())}
 }
 
+// retell is how long a fault lasts before it is logged again.
+const retell = 10 * time.Minute
+
 // Run sweeps until ctx ends. A fault of a store or database is logged, counted and tried again; it
 // never ends the sweeper.
 func (s *Sweeper) Run(ctx context.Context) error {
-	var last string
+	told := map[step]time.Time{}
 	for {
-		again, err := s.Sweep(ctx)
+		again, faults := s.sweep(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		if len(faults) > 0 {
 			s.failures.Add(1)
-			if err.Error() != last { // one line per fault, not one per second
-				last = err.Error()
-				s.cfg.Log.Error("deletion is late and is tried again", "err", err)
+		}
+		for _, f := range faults { // a line for each kind: not for each clip, and not for each pass
+			if t, ok := told[f.step]; !ok || time.Since(t) >= retell {
+				told[f.step] = time.Now()
+				s.cfg.Log.Error("deletion is late and is tried again", "err", f)
 			}
-		} else {
-			last = ""
 		}
 		if again { // a full batch was claimed: that is progress, whatever else failed
 			continue
@@ -118,63 +122,93 @@ func (s *Sweeper) Run(ctx context.Context) error {
 }
 
 // Sweep makes one pass: one batch of what is due becomes unreadable, before a store that is slow or away
-// could delay that; then its bytes are removed; then what earlier passes could not finish. again reports
-// that there may be more that is due.
+// could delay that; then its bytes are removed, and what earlier passes could not finish. again reports that there
+// may be more that is due.
 func (s *Sweeper) Sweep(ctx context.Context) (again bool, err error) {
-	var errs []error
+	again, faults := s.sweep(ctx)
+	errs := make([]error, len(faults))
+	for i, f := range faults {
+		errs[i] = f
+	}
+	return again, errors.Join(errs...)
+}
+
+func (s *Sweeper) sweep(ctx context.Context) (again bool, all faults) {
 	// Listed before the claim, which would add to it.
-	unfinished, err := s.cfg.Ledger.Deleting(ctx, s.cfg.Batch)
-	errs = append(errs, err)
+	unfinished, err := s.leftovers(ctx)
+	all.add(listing, "", err)
 	now, err := s.cfg.Clock.Deleting()
+	all.add(reading, "", err)
 	var due []Clip
 	if err == nil {
 		due, err = s.cfg.Ledger.Claim(ctx, now, s.cfg.Batch)
+		all.add(claiming, "", err)
 	}
-	errs = append(errs, err)
 	if len(due) > 0 {
 		s.scrubbed.Store(false)
 	}
 	if !s.scrubbed.Load() && s.cfg.Scrub != nil {
 		err := s.cfg.Scrub(ctx)
 		s.scrubbed.Store(err == nil)
-		errs = append(errs, err)
+		all.add(scrubbing, "", err)
 	}
-	// What was claimed is unreadable already: removing its bytes needs no clock. In no fixed order, so
-	// that one that hangs does not stand before the same others each time.
-	rand.Shuffle(len(unfinished), func(i, j int) { unfinished[i], unfinished[j] = unfinished[j], unfinished[i] })
-	patience := time.Now().Add(s.cfg.Timeout)
-	for _, c := range append(due, unfinished...) {
-		if time.Now().After(patience) { // others fall due meanwhile
-			break
+	// What was claimed is unreadable already: removing its bytes needs no clock. A pass begins no removal after
+	// Timeout, since others fall due meanwhile. The first half of that is for what is due now, which one that
+	// hangs among the leftovers must not delay; the rest is for these, or a slow store would never come to them.
+	begun := time.Now()
+	rest := due
+	for ; len(rest) > 0 && time.Since(begun) < s.cfg.Timeout/2; rest = rest[1:] {
+		all.add(s.remove(ctx, rest[0]))
+	}
+	for ; len(unfinished) > 0 && time.Since(begun) < s.cfg.Timeout; unfinished = unfinished[1:] {
+		s.tried = unfinished[0].ID
+		all.add(s.remove(ctx, unfinished[0]))
+	}
+	for ; len(rest) > 0 && time.Since(begun) < s.cfg.Timeout; rest = rest[1:] {
+		all.add(s.remove(ctx, rest[0]))
+	}
+	return len(due) == s.cfg.Batch, all
+}
+
+// leftovers is a batch of what earlier passes could not finish, from the one behind that tried last: round and
+// round, so that some that hang or fail do not stand before the others.
+func (s *Sweeper) leftovers(ctx context.Context) ([]Clip, error) {
+	behind, err := s.cfg.Ledger.Deleting(ctx, s.tried, s.cfg.Batch)
+	if err != nil || len(behind) == s.cfg.Batch || s.tried == "" {
+		return behind, err
+	}
+	first, err := s.cfg.Ledger.Deleting(ctx, "", s.cfg.Batch-len(behind))
+	for _, c := range first {
+		if c.ID <= s.tried {
+			behind = append(behind, c)
 		}
-		errs = append(errs, s.remove(ctx, c))
 	}
-	return len(due) == s.cfg.Batch, errors.Join(errs...)
+	return behind, err
 }
 
 // remove takes a claimed clip from unreadable to gone: remove every trace, prove it by listing, write
-// the tombstone. A crash between any two steps is repaired by the next pass.
-func (s *Sweeper) remove(ctx context.Context, c Clip) error {
+// the tombstone. A crash between any two steps is repaired by the next pass. It returns the step that failed.
+func (s *Sweeper) remove(ctx context.Context, c Clip) (at step, id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	removed, err := s.cfg.Eraser.Erase(ctx, c.ObjectKey)
 	if err != nil {
-		return fmt.Errorf("removing clip %s: %w", c.ID, err)
+		return erasing, c.ID, fmt.Errorf("removing clip %s: %w", c.ID, err)
 	}
 	listed, err := s.cfg.Eraser.Remains(ctx, c.ObjectKey)
 	if err != nil {
-		return fmt.Errorf("proving that clip %s is gone: %w", c.ID, err)
+		return proving, c.ID, fmt.Errorf("proving that clip %s is gone: %w", c.ID, err)
 	}
 	if listed != 0 {
-		return fmt.Errorf("clip %s: %d left: %w", c.ID, listed, ErrRemains)
+		return proving, c.ID, fmt.Errorf("clip %s: %d left: %w", c.ID, listed, ErrRemains)
 	}
-	at := s.cfg.Clock.Now()
-	if err := s.cfg.Ledger.Tombstone(ctx, c, at, removed, listed); err != nil {
-		return err
+	now := s.cfg.Clock.Now()
+	if err := s.cfg.Ledger.Tombstone(ctx, c, now, removed, listed); err != nil {
+		return burying, c.ID, err
 	}
 	s.deleted.Add(1)
-	if lag := int64(at.Sub(c.Deadline)); lag > s.lag.Load() {
+	if lag := int64(now.Sub(c.Deadline)); lag > s.lag.Load() {
 		s.lag.Store(lag)
 	}
-	return nil
+	return burying, c.ID, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -198,7 +200,7 @@ func TestTwoSweepers(t *testing.T) {
 	w.gone()
 }
 
-// Run deletes within seconds of each deadline, whatever passes fail in between, and its end is no error.
+// Run deletes within seconds of each deadline, though one step in seven fails, and its end is no error.
 func TestRunKeepsDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -259,4 +261,188 @@ func TestHangingStoreDelaysNoShredding(t *testing.T) {
 		cancel()
 		<-done
 	})
+}
+
+// Some that cannot be removed do not stand before the others, however many they are: each pass goes on where the
+// one before ended.
+func TestLeftoversTakeTurns(t *testing.T) {
+	w, h := newWorld(t), &hands{wall: noon}
+	for i := range 30 {
+		id := fmt.Sprintf("%02d", i)
+		w.add(id, noon)
+		w.clips[id].State = Deleting
+	}
+	w.fault = func(name, key string) (before, after error) {
+		if name == "erase" && key < "key/23" {
+			return errFault, nil
+		}
+		return nil, nil
+	}
+	s := NewSweeper(SweeperConfig{Ledger: w, Eraser: w, Clock: h.clock(noon, false), Batch: 5})
+	for range 6 {
+		if _, err := s.Sweep(t.Context()); err != nil && !errors.Is(err, errFault) {
+			t.Fatal(err)
+		}
+	}
+	for i := range 30 {
+		id := fmt.Sprintf("%02d", i)
+		if want := i >= 23; want != (w.state(id) == Deleted) {
+			t.Errorf("clip %s is %s after one round", id, w.state(id))
+		}
+	}
+	w.fault = nil
+	for range 7 { // the first of them may find the end of the list
+		if _, err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.gone()
+}
+
+// One object that hangs costs its own time, and not that of others: neither of what is left over nor of what
+// falls due.
+func TestHangingObjectDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.block, w.slow = time.Hour, "05"
+		begin := time.Now()
+		for i := range 10 {
+			id := fmt.Sprintf("%02d", i)
+			w.add(id, begin)
+			w.clips[id].State = Deleting
+		}
+		for i := 10; i < 100; i++ {
+			w.add(fmt.Sprintf("%02d", i), begin.Add(time.Duration(i)*time.Second))
+		}
+		s := NewSweeper(SweeperConfig{Ledger: w, Eraser: w, Clock: NewClock(time.Now, begin, false)})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		time.Sleep(100*time.Second + 2*s.cfg.Timeout)
+		synctest.Wait()
+		for id, c := range w.clips {
+			if late := c.DeletedAt.Sub(c.Deadline); id != w.slow && (c.State != Deleted || late > s.cfg.Timeout+2*time.Second) {
+				t.Errorf("clip %s is %s, %s after its deadline", id, c.State, late)
+			}
+		}
+		cancel()
+		<-done
+	})
+}
+
+// What is due and what is left over share the time of a pass: a slow store starves neither.
+func TestSlowStoreStarvesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.block = 4 * time.Second // some seven in a pass
+		begin := time.Now()
+		for i := range 20 {
+			id := fmt.Sprintf("left-%02d", i)
+			w.add(id, begin)
+			w.clips[id].State = Deleting
+		}
+		for i := range 1000 {
+			w.add(fmt.Sprintf("due-%03d", i), begin.Add(time.Duration(i)*time.Second))
+		}
+		s := NewSweeper(SweeperConfig{Ledger: w, Eraser: w, Clock: NewClock(time.Now, begin, false)})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		cancel()
+		<-done
+		gone := map[string]int{}
+		for id, c := range w.clips {
+			if kind, _, _ := strings.Cut(id, "-"); c.State == Deleted {
+				gone[kind]++
+			}
+		}
+		if gone["left"] != 20 || gone["due"] < 20 {
+			t.Errorf("gone in five minutes: %v", gone)
+		}
+	})
+}
+
+// A fault that lasts is one line for its kind, with how many clips it keeps and the first of them; again after
+// ten minutes; and another kind has a line of its own at once.
+func TestFaultsAreToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		begin := time.Now()
+		for i := range 250 {
+			w.add(fmt.Sprintf("%03d", i), begin)
+		}
+		scrubs := true
+		w.fault = func(name, key string) (before, after error) {
+			if name == "erase" && key != "key/007" || name == "scrub" && !scrubs {
+				return fmt.Errorf("%s: %w", key, errFault), nil
+			}
+			return nil, nil
+		}
+		var out lines
+		s := NewSweeper(SweeperConfig{
+			Ledger: w, Eraser: w, Clock: NewClock(time.Now, begin, false), Scrub: w.scrub, Log: slog.New(slog.NewTextHandler(&out, nil)),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		said := func(what string, wait time.Duration, want ...string) {
+			t.Helper()
+			time.Sleep(wait)
+			synctest.Wait()
+			got := out.take()
+			if len(got) != len(want) {
+				t.Errorf("%s: %d lines, want %d: %q", what, len(got), len(want), got)
+				return
+			}
+			for i, line := range got {
+				if !strings.Contains(line, want[i]) {
+					t.Errorf("%s: %q, want something of %q", what, line, want[i])
+				}
+			}
+		}
+		said("at first", time.Second/2, "clips, the first: removing clip 000: ")
+		said("for minutes", 9*time.Minute)
+		w.mu.Lock()
+		scrubs = false
+		w.mu.Unlock()
+		w.add("999", time.Now()) // its claim is scrubbed
+		said("when another thing breaks", 2*time.Second, "fault")
+		said("after ten minutes", time.Minute, "clips, the first: removing clip ")
+		if n := s.Stats().Failures; n < 300 {
+			t.Errorf("%d failures are counted", n)
+		}
+		w.mu.Lock()
+		w.fault = nil
+		w.mu.Unlock()
+		said("when it is mended", 10*time.Minute)
+		w.gone()
+		cancel()
+		<-done
+	})
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu  sync.Mutex
+	out strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.Write(p)
+}
+
+// take returns the lines since it was last asked.
+func (l *lines) take() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := strings.TrimSpace(l.out.String())
+	l.out.Reset()
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, "\n")
 }

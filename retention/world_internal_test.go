@@ -25,7 +25,8 @@ type world struct {
 	steps  []string
 	graves map[string]int // tombstones by clip
 	fault  func(step, key string) (before, after error)
-	block  time.Duration // how long the store takes
+	block  time.Duration // how long the store takes to remove, or to remove slow
+	slow   string        // the only clip that it takes long for; "": all
 }
 
 func newWorld(t testing.TB) *world {
@@ -70,7 +71,7 @@ func (w *world) Claim(_ context.Context, now time.Time, limit int) ([]Clip, erro
 	return due, nil
 }
 
-func (w *world) Deleting(_ context.Context, limit int) ([]Clip, error) {
+func (w *world) Deleting(_ context.Context, behind string, limit int) ([]Clip, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before, after := w.step("resume", "")
@@ -79,7 +80,7 @@ func (w *world) Deleting(_ context.Context, limit int) ([]Clip, error) {
 	}
 	var left []Clip
 	for _, id := range slices.Sorted(maps.Keys(w.clips)) {
-		if c := w.clips[id]; c.State == Deleting && len(left) < limit {
+		if c := w.clips[id]; c.State == Deleting && id > behind && len(left) < limit {
 			left = append(left, *c)
 		}
 	}
@@ -108,7 +109,7 @@ func (w *world) Tombstone(_ context.Context, c Clip, at time.Time, removed, list
 }
 
 func (w *world) Erase(ctx context.Context, key string) (int, error) {
-	if w.block > 0 {
+	if w.block > 0 && (w.slow == "" || key == "key/"+w.slow) {
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"klarsyn/deploy/testenv"
 )
@@ -68,6 +69,7 @@ func clean(t *testing.T, found map[string]invariant) {
 // probe is what ffprobe says of a clip when it decodes every picture.
 type probe struct {
 	frames   int
+	width    int
 	duration float64
 }
 
@@ -89,13 +91,14 @@ func decode(t *testing.T, video []byte) probe {
 	var said struct {
 		Streams []struct {
 			Frames string `json:"nb_read_frames"`
+			Width  int
 		}
 		Format struct{ Duration string }
 	}
 	if err := json.Unmarshal(out, &said); err != nil || len(said.Streams) != 1 {
 		t.Fatalf("ffprobe: %v: %s", err, out)
 	}
-	var p probe
+	p := probe{width: said.Streams[0].Width}
 	if _, err := fmt.Sscan(said.Streams[0].Frames, &p.frames); err != nil {
 		t.Fatalf("ffprobe: %v: %s", err, out)
 	}
@@ -103,6 +106,42 @@ func decode(t *testing.T, video []byte) probe {
 		t.Fatalf("ffprobe: %v: %s", err, out)
 	}
 	return p
+}
+
+// longestGOP is the longest time from one keyframe of a file to the next, or to its end.
+func longestGOP(t *testing.T, path string) time.Duration {
+	t.Helper()
+	out, err := exec.Command(testenv.Tool(t, "ffprobe"), "-v", "error", "-select_streams", "v:0",
+		"-show_entries", "packet=pts_time,flags:format=duration", "-of", "json", path).Output()
+	if err != nil {
+		t.Fatalf("ffprobe %s: %v", path, err)
+	}
+	var said struct {
+		Packets []struct {
+			PTS   float64 `json:"pts_time,string"`
+			Flags string
+		}
+		Format struct {
+			Duration float64 `json:",string"`
+		}
+	}
+	if err := json.Unmarshal(out, &said); err != nil {
+		t.Fatalf("ffprobe %s: %v", path, err)
+	}
+	keys := []float64{}
+	for _, p := range said.Packets {
+		if strings.HasPrefix(p.Flags, "K") {
+			keys = append(keys, p.PTS)
+		}
+	}
+	if len(keys) == 0 {
+		t.Fatalf("%s has no keyframe", path)
+	}
+	longest := max(said.Format.Duration-keys[len(keys)-1], 0)
+	for i := 1; i < len(keys); i++ {
+		longest = max(longest, keys[i]-keys[i-1])
+	}
+	return time.Duration(longest * float64(time.Second))
 }
 
 // summaryOf reads a demo's summary, and wants every field that is promised.

@@ -2,12 +2,10 @@ package e2e
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"net/url"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -145,17 +143,7 @@ func settled(clips []clip) []clip {
 // metric adds up all series of a metric.
 func metric(t *testing.T, v *visitor, name string) float64 {
 	t.Helper()
-	sum := 0.0
-	for line := range strings.SplitSeq(string(v.get("/metrics", nil).body), "\n") {
-		if rest, ok := strings.CutPrefix(line, name); ok && (rest[0] == '{' || rest[0] == ' ') {
-			var value float64
-			if _, err := fmt.Sscan(rest[strings.LastIndexByte(rest, ' ')+1:], &value); err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-			sum += value
-		}
-	}
-	return sum
+	return testenv.Metric(t, bytes.NewReader(v.get("/metrics", nil).body), name)
 }
 
 // A power cut: what was recorded up to the last second is there after the next start, and all is in order.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"klarsyn/deploy/testenv"
@@ -17,6 +18,7 @@ var binaries string
 func TestMain(m *testing.M) { os.Exit(build(m)) }
 
 func build(m *testing.M) int {
+	syscall.Umask(0o022) // what everybody has: what several users share must not depend on a better one
 	if binaries = os.Getenv("KLARSYN_BIN"); binaries == "" {
 		folder, err := os.MkdirTemp("", "klarsyn-e2e-")
 		if err != nil {

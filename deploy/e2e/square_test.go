@@ -15,7 +15,7 @@ import (
 // TestSquare is the whole of it once: a square is recorded, counted, looked at and forgotten.
 func TestSquare(t *testing.T) {
 	t.Parallel()
-	s := startDemo(t, t.TempDir(), "--for", "80s", "--clip", "4s", "--retention", "25s", "--tour=false")
+	s := startDemo(t, t.TempDir(), "--clip", "4s", "--retention", "25s", "--tour=false")
 	investigator, viewer, auditor := s.as(t, "investigator"), s.as(t, "dashboard-viewer"), s.as(t, "auditor")
 	stranger := newVisitor(t, s.URL)
 
@@ -25,18 +25,21 @@ func TestSquare(t *testing.T) {
 	descriptionsAreServed(t, stranger, investigator)
 	forgotten(t, c, investigator, viewer, auditor)
 	logged(t, c, auditor)
-
-	if code := s.Wait(t, 3*time.Minute); code != 0 {
+	for _, id := range cameras {
+		testenv.Eventually(t, 60*time.Second, "two clips of camera "+id+" are deleted", func() bool { return len(deletions(auditor, id, c.From)) >= 2 })
+	}
+	// When everything above was waited for, however long that took: no figure below depends on the machine's pace.
+	if code := s.Stop(t, time.Minute); code != 0 {
 		t.Fatalf("the demo ended with %d", code)
 	}
 	sum := summaryOf(t, s)
 	for name, ok := range map[string]bool{
 		"cameras":          sum["cameras"] == 3,
-		"clips_committed":  sum["clips_committed"] >= 20,
+		"clips_committed":  sum["clips_committed"] > sum["clips_deleted"],
 		"clips_deleted":    sum["clips_deleted"] >= 6,
 		"overdue":          sum["overdue"] == 0,
 		"max_delete_lag_s": sum["max_delete_lag_s"] > 0 && sum["max_delete_lag_s"] <= 10,
-		"samples":          sum["samples"] > 50,
+		"samples":          sum["samples"] > 0,
 		"count_mae":        sum["count_mae"] > 0 && sum["count_mae"] < 10,
 		"gaps":             sum["gaps"] == 0,
 		"reads_granted":    sum["reads_granted"] == 1,
@@ -49,6 +52,18 @@ func TestSquare(t *testing.T) {
 		}
 	}
 	clean(t, fsck(t, s.data))
+}
+
+// A demo that was told how long to run ends by itself, in order.
+func TestDemoEndsByItself(t *testing.T) {
+	t.Parallel()
+	s := startDemo(t, t.TempDir(), "--for", "8s", "--clip", "2s", "--retention", "10s", "--tour=false")
+	if code := s.Wait(t, 2*time.Minute); code != 0 {
+		t.Fatalf("the demo ended with %d", code)
+	}
+	if sum := summaryOf(t, s); sum["seconds"] < 8 || sum["overdue"] != 0 || sum["fsck_violations"] != 0 {
+		t.Errorf("summary: %v", sum)
+	}
 }
 
 // lookAt tries every way to footage, the right one last.
@@ -189,25 +204,33 @@ func forgotten(t *testing.T, c clip, investigator, viewer, auditor *visitor) {
 	if got := viewer.look(c.ID).status; got != http.StatusNotFound {
 		t.Errorf("a dashboard viewer learns that the clip was there: %d", got)
 	}
-	type deletion struct {
-		Clip      string
-		Deadline  time.Time
-		DeletedAt time.Time `json:"deleted_at"`
-		Listed    int
-	}
 	var found deletion
 	testenv.Eventually(t, 15*time.Second, "the deletion is listed", func() bool {
-		var page struct{ Deletions []deletion }
-		auditor.read("/api/v1/deletions", url.Values{"camera": {"k1"}, "from": {c.From.Format(time.RFC3339)}}, &page)
-		i := slices.IndexFunc(page.Deletions, func(d deletion) bool { return d.Clip == c.ID })
+		listed := deletions(auditor, "k1", c.From)
+		i := slices.IndexFunc(listed, func(d deletion) bool { return d.Clip == c.ID })
 		if i >= 0 {
-			found = page.Deletions[i]
+			found = listed[i]
 		}
 		return i >= 0
 	})
 	if lag := found.DeletedAt.Sub(found.Deadline); lag < 0 || lag > 10*time.Second || found.Listed != 0 {
 		t.Errorf("deleted %s after the deadline, %d traces left", lag, found.Listed)
 	}
+}
+
+// deletion is a row of /deletions.
+type deletion struct {
+	Clip      string
+	Deadline  time.Time
+	DeletedAt time.Time `json:"deleted_at"`
+	Listed    int
+}
+
+func deletions(v *visitor, camera string, from time.Time) []deletion {
+	v.t.Helper()
+	var page struct{ Deletions []deletion }
+	v.read("/api/v1/deletions", url.Values{"camera": {camera}, "from": {from.Add(-time.Minute).Format(time.RFC3339)}}, &page)
+	return page.Deletions
 }
 
 // logged sees the look and the refusals in the log, and that reading it is logged, too.

@@ -1,11 +1,15 @@
 package testenv
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -106,4 +110,22 @@ func Env(pairs ...string) Option {
 		}
 		c.Env = append(c.Env, pairs...)
 	}
+}
+
+// Metric adds up all series of a metric in Prometheus's text form.
+func Metric(t testing.TB, text io.Reader, name string) float64 {
+	t.Helper()
+	sum := 0.0
+	for lines := bufio.NewScanner(text); lines.Scan(); {
+		rest, ok := strings.CutPrefix(lines.Text(), name)
+		if !ok || rest[0] != '{' && rest[0] != ' ' {
+			continue
+		}
+		value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+		if err != nil {
+			t.Fatalf("%s: %v", lines.Text(), err)
+		}
+		sum += value
+	}
+	return sum
 }

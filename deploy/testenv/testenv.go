@@ -92,13 +92,6 @@ type Process struct {
 // Option changes how a process is started.
 type Option func(*exec.Cmd)
 
-// As starts the process as another user, with a file mode that lets its group work together.
-func As(uid, gid uint32) Option {
-	return func(c *exec.Cmd) {
-		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid, NoSetGroups: false, Groups: []uint32{gid}}}
-	}
-}
-
 // Start runs a command until the test ends, when it is killed if it still runs.
 func Start(t testing.TB, path string, args []string, options ...Option) *Process {
 	t.Helper()
@@ -233,7 +226,7 @@ func Eventually(t testing.TB, within time.Duration, what string, ask func() bool
 	}
 }
 
-// Children lists the processes that a process started, by the name of their executable.
+// Children lists the processes that a process started, by the name of their executable; without a name, all.
 func Children(t testing.TB, pid int, name string) []int {
 	t.Helper()
 	var pids []int
@@ -256,7 +249,7 @@ func Children(t testing.TB, pid int, name string) []int {
 		if _, err := fmt.Sscanf(string(b[shut+2:]), "%s %d", &state, &parent); err != nil || parent != pid || state == "Z" {
 			continue
 		}
-		if _, err := fmt.Sscan(e.Name(), &child); err == nil && strings.HasPrefix(name, string(b[open+1:shut])) {
+		if _, err := fmt.Sscan(e.Name(), &child); err == nil && (name == "" || strings.HasPrefix(name, string(b[open+1:shut]))) {
 			pids = append(pids, child)
 		}
 	}

@@ -47,10 +47,12 @@ func (c *Catalogue) Claim(ctx context.Context, now time.Time, limit int) ([]rete
 	return claimed, nil
 }
 
+const deletingClips = `WHERE state = 'deleting' AND id > $1 ORDER BY id LIMIT $2`
+
 // Deleting lists up to limit clips whose header is destroyed but whose bytes may still be there, such
-// as after a crash between the two.
-func (c *Catalogue) Deleting(ctx context.Context, limit int) ([]retention.Clip, error) {
-	return clips(ctx, c.DB, `WHERE state = 'deleting' ORDER BY shredded_us, id LIMIT $1`, limit)
+// as after a crash between the two: in order of their ids, from the one after after.
+func (c *Catalogue) Deleting(ctx context.Context, after string, limit int) ([]retention.Clip, error) {
+	return clips(ctx, c.DB, deletingClips, after, limit)
 }
 
 // Tombstone ends a deletion whose absence was proved by listing. It may be repeated: only the first
@@ -133,14 +135,15 @@ func (c *Catalogue) PublishRecipient(ctx context.Context, permit, day, recipient
 	})
 }
 
+const keyNeeded = `SELECT EXISTS (SELECT 1 FROM catalogue_clip WHERE permit = $1 AND key_day = $2 AND state <> 'deleted')`
+
 // KeyNeeded reports whether a clip that is not deleted was sealed to that day key.
 func (c *Catalogue) KeyNeeded(ctx context.Context, permit, day string) (bool, error) {
-	var n int
-	err := c.DB.QueryRowContext(ctx, `SELECT count(*) FROM catalogue_clip WHERE permit = $1 AND key_day = $2 AND state <> 'deleted'`, permit, day).Scan(&n)
-	if err != nil {
+	var needed bool
+	if err := c.DB.QueryRowContext(ctx, keyNeeded, permit, day).Scan(&needed); err != nil {
 		return false, fmt.Errorf("looking for clips of day key %s %s: %w", permit, day, err)
 	}
-	return n > 0, nil
+	return needed, nil
 }
 
 // WithdrawRecipient removes the public half and logs that the day key is being destroyed. It comes

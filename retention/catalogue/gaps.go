@@ -18,10 +18,11 @@ import (
 // Interrupt opens a gap at g.From. A gap that is open already goes on if it has the same cause and
 // detail, and otherwise ends where the new one begins. Time before g.From that nobody accounted for is
 // our fault, whatever the cause of the gap. While a clip of the camera has no end nobody knows where a
-// gap could begin: then it is ErrOpenClip, and the next clip accounts for the time.
-func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) error {
+// gap could begin: then it is ErrOpenClip, and the next clip accounts for the time. opened is false if the gap
+// was open already.
+func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) (opened bool, err error) {
 	g.Detail = bounded(g.Detail)
-	return c.within(ctx, "recording a gap of camera "+string(g.Camera), func(tx *sql.Tx) error {
+	err = c.within(ctx, "recording a gap of camera "+string(g.Camera), func(tx *sql.Tx) error {
 		if err := c.lockTimeline(ctx, tx, g.Camera); err != nil {
 			return err
 		}
@@ -57,6 +58,7 @@ func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) error {
 		if err := insertGap(ctx, tx, g, from, time.Time{}); err != nil {
 			return err
 		}
+		opened = true
 		event := policy.CameraStopped
 		if g.Cause == camera.NotPermitted {
 			event = policy.CameraRefused
@@ -66,6 +68,7 @@ func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) error {
 			Details: map[string]string{"cause": string(g.Cause), "from": stamp(from)},
 		})
 	})
+	return opened && err == nil, err
 }
 
 // closeTimeline makes the camera's accounted time reach exactly to at: it ends the open gap, or fills
@@ -107,13 +110,15 @@ func unaccounted(cam camera.ID) camera.Gap {
 	return camera.Gap{Camera: cam, Cause: camera.OurFault, Detail: "the recorder was not running, or could not write why it stopped"}
 }
 
+const openClip = `SELECT EXISTS (SELECT 1 FROM catalogue_clip WHERE camera = $1 AND end_us = 0)`
+
 // noOpenClip refuses with ErrOpenClip while a clip of the camera has no end.
 func noOpenClip(ctx context.Context, tx *sql.Tx, cam camera.ID) error {
-	var unended int
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM catalogue_clip WHERE camera = $1 AND end_us = 0`, cam).Scan(&unended); err != nil {
+	var unended bool
+	if err := tx.QueryRowContext(ctx, openClip, cam).Scan(&unended); err != nil {
 		return err
 	}
-	if unended > 0 {
+	if unended {
 		return ErrOpenClip
 	}
 	return nil

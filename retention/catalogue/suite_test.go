@@ -34,6 +34,7 @@ func suite(t *testing.T, open func(t testing.TB) *sql.DB, dialect string) {
 		"a clip that is reserved has a header and a row":    reserveWritesAll,
 		"a clip keeps what it was committed with":           commitKeepsAll,
 		"a claim takes what is due, oldest first":           claimTakesWhatIsDue,
+		"who deletes goes round what is left over":          deletingGoesRound,
 		"two claims take no clip twice":                     claimsRace,
 		"the deadlines that matter":                         deadlines,
 		"an object belongs to a clip until it is deleted":   ownership,
@@ -45,6 +46,7 @@ func suite(t *testing.T, open func(t testing.TB) *sql.DB, dialect string) {
 		"deletions page through all proofs":                 deletionsPage,
 		"a permit version never changes":                    permitsNeverChange,
 		"recipients are published, replaced and withdrawn":  recipients,
+		"what is asked often has an index":                  plans,
 		"a recorder finds what it left open":                openClips,
 		"a checker sees every clip with what is left of it": allRows,
 	} {

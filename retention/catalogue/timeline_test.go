@@ -67,7 +67,12 @@ func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * fl
 func gapsFollowClips(t *testing.T, b *books) {
 	ctx := t.Context()
 	gap := func(cam camera.ID, from float64, cause camera.Cause, detail string) error {
-		return b.Interrupt(ctx, camera.Gap{Camera: cam, From: at(from), Cause: cause, Detail: detail})
+		entries := b.entries()
+		opened, err := b.Interrupt(ctx, camera.Gap{Camera: cam, From: at(from), Cause: cause, Detail: detail})
+		if logged := b.entries() != entries; opened != logged {
+			t.Errorf("camera %s: it says that it opened a gap: %v; the log says so: %v", cam, opened, logged)
+		}
+		return err
 	}
 	for name, c := range map[string]struct {
 		play    func(cam camera.ID)
@@ -207,7 +212,7 @@ func timeTiles(t *testing.T, b *books) {
 			case "interrupt":
 				from := now.Add(time.Duration(rapid.Int64Range(-3e9, 3e9).Draw(rt, "from")))
 				cause := rapid.SampledFrom([]camera.Cause{camera.CameraDown, camera.OurFault}).Draw(rt, "cause")
-				if err := b.Interrupt(ctx, camera.Gap{Camera: cam, From: from, Cause: cause}); err != nil && !errors.Is(err, catalogue.ErrOpenClip) {
+				if _, err := b.Interrupt(ctx, camera.Gap{Camera: cam, From: from, Cause: cause}); err != nil && !errors.Is(err, catalogue.ErrOpenClip) {
 					rt.Fatal(err)
 				}
 			case "crash": // the recorder starts again and ends what it finds, wherever its files reach
@@ -245,12 +250,22 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// interrupt opens a gap of a camera that is down.
+func (b *books) interrupt(cam camera.ID, from time.Time) {
+	b.t.Helper()
+	opened, err := b.Interrupt(b.t.Context(), camera.Gap{Camera: cam, From: from, Cause: camera.CameraDown})
+	b.must(err)
+	if !opened {
+		b.t.Errorf("no gap of camera %s was opened", cam)
+	}
+}
+
 func overlapIsRefused(t *testing.T, b *books) {
 	b.put("k1", at(0), at(5), retention.Committed)
 	if err := b.Reserve(t.Context(), newClip("k1", at(4.999999)), []byte("h")); !errors.Is(err, catalogue.ErrOverlap) {
 		t.Errorf("a clip over a clip: %v", err)
 	}
-	b.must(b.Interrupt(t.Context(), camera.Gap{Camera: "k2", From: at(10), Cause: camera.CameraDown}))
+	b.interrupt("k2", at(10))
 	if err := b.Reserve(t.Context(), newClip("k2", at(9)), []byte("h")); !errors.Is(err, catalogue.ErrOverlap) {
 		t.Errorf("a clip before an open gap: %v", err)
 	}
@@ -279,7 +294,7 @@ func coveredTime(t *testing.T, b *books) {
 	check(at(0))
 	b.must(b.End(ctx, c.ID, at(5), 1))
 	check(at(5))
-	b.must(b.Interrupt(ctx, camera.Gap{Camera: "k1", From: at(5), Cause: camera.CameraDown}))
+	b.interrupt("k1", at(5))
 	check(at(5))
 	if g, ok, err := b.OpenGap(ctx, "k1"); err != nil || !ok || !g.From.Equal(at(5)) || g.Cause != camera.CameraDown {
 		t.Errorf("open gap %+v, %v, %v", g, ok, err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,6 +18,9 @@ import (
 // processes wait for each other instead of failing half-way.
 func OpenSQLite(ctx context.Context, path string) (*sql.DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o770); err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+	if err := makeFile(path); err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
 	q := url.Values{
@@ -33,6 +37,29 @@ func OpenSQLite(ctx context.Context, path string) (*sql.DB, error) {
 		return nil, fmt.Errorf("database %s cannot be opened: %w", path, err)
 	}
 	return db, nil
+}
+
+// makeFile makes an empty file unless there is one. It gets the rights that its folder gives its group,
+// whatever the umask: several users share it. SQLite gives those of the file to all it makes beside it.
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	st, err := folder.Stat()
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600|st.Mode()&0o060), folder.Sync())
 }
 
 // Scrub empties SQLite's write-ahead log, which still holds what was deleted from the tables. It does

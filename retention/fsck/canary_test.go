@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"klarsyn/retention/fsck"
@@ -62,4 +64,55 @@ func TestFoldersThatAreNotThere(t *testing.T) {
 	if r, err := fsck.NoPlaintext(t.Context(), filepath.Join(t.TempDir(), "none")); err != nil || r.Checked != 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
+}
+
+// What cannot be read is named, the rest is searched all the same, and it is no violation.
+func TestWhatCannotBeReadIsNamed(t *testing.T) {
+	folder, err := os.MkdirTemp("", "klarsyn-canary-") // others may enter it, unlike t.TempDir
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		os.Chmod(filepath.Join(folder, "locked"), 0o700) //nolint:errcheck // or it cannot be removed
+		os.RemoveAll(folder)
+	})
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Chmod(folder, 0o755))
+	for _, name := range []string{"a", "locked/file", "unreadable", "z"} {
+		path := filepath.Join(folder, name)
+		must(os.MkdirAll(filepath.Dir(path), 0o755))
+		must(os.WriteFile(path, []byte(fsck.Canary), 0o644))
+	}
+	must(os.Chmod(filepath.Join(folder, "locked"), 0o001))
+	must(os.Chmod(filepath.Join(folder, "unreadable"), 0))
+	var r fsck.Result
+	asNobody(t, func() {
+		r, err = fsck.NoPlaintext(t.Context(), folder, filepath.Join(folder, "locked"))
+	})
+	must(err)
+	if r.Checked != 2 || len(r.Violations) != 2 || !strings.Contains(r.Violations[0], "/a ") || !strings.Contains(r.Violations[1], "/z ") {
+		t.Errorf("%d checked, %q", r.Checked, r.Violations)
+	}
+	if len(r.Skipped) != 3 || !strings.Contains(r.Skipped[0], "/locked: permission denied") || !strings.Contains(r.Skipped[1], "/unreadable: permission denied") {
+		t.Errorf("skipped %q", r.Skipped)
+	}
+}
+
+// asNobody does something without the rights of root, who may read everything.
+func asNobody(t *testing.T, do func()) {
+	t.Helper()
+	if os.Getuid() == 0 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := syscall.Setfsuid(65534); err != nil { // of this thread alone
+			t.Fatal(err)
+		}
+		defer syscall.Setfsuid(0) //nolint:errcheck // it always works
+	}
+	do()
 }

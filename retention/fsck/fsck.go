@@ -20,6 +20,8 @@ type Result struct {
 	What       string   `json:"what"`
 	Checked    int      `json:"checked"`
 	Violations []string `json:"violations"`
+	// Skipped names what could not be looked into, and why: of that nothing is said.
+	Skipped []string `json:"skipped,omitempty"`
 }
 
 func (r *Result) broken(format string, args ...any) {
@@ -31,6 +33,8 @@ type Books interface {
 	// All yields every clip ever reserved, with whether its header still exists, ordered by camera and start.
 	All(ctx context.Context) iter.Seq2[retention.Row, error]
 	Gaps(ctx context.Context, cam string) ([]retention.Gap, error)
+	// Clip is one clip as it is now, or retention.ErrNotFound.
+	Clip(ctx context.Context, id string) (retention.Clip, error)
 	Permit(ctx context.Context, id string, version int) (policy.Permit, bool, error)
 }
 
@@ -45,9 +49,9 @@ type Check struct {
 	Books Books
 	Store Store
 	Now   time.Time
-	// Grace is how long after its deadline a clip may still have a header or bytes (default 1 min).
+	// Grace is how long after its deadline a clip may still have a header or bytes: a sweeper works in seconds.
 	Grace time.Duration
-	// Stray is how old an object without a row may be (default 1 h): it may be about to be committed.
+	// Stray is how old an object without a row may be: the reaper waits an hour before it removes one.
 	Stray time.Duration
 	// Spool lists the clips that have files in the spool; nil where there is no spool.
 	Spool func() ([]string, error)
@@ -56,12 +60,6 @@ type Check struct {
 // Run checks I1, I2, I3, I5, I9 and I12. The log's own invariants are policy/audit's to check. An error means
 // that something could not be read, not that it is wrong.
 func Run(ctx context.Context, c Check) ([]Result, error) {
-	if c.Grace == 0 {
-		c.Grace = time.Minute
-	}
-	if c.Stray == 0 {
-		c.Stray = time.Hour
-	}
 	// The store is listed before the rows are read: what is put meanwhile has a row by then.
 	traces, err := c.list(ctx, "")
 	if err != nil {

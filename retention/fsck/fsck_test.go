@@ -64,7 +64,7 @@ func newSite(t *testing.T) *site {
 
 	// Deleted clips are two hours old, the others are of the last minutes.
 	s.record(retention.Deleted, noon.Add(-2*time.Hour), 5*time.Second)
-	s.must(s.books.Interrupt(ctx, camera.Gap{Camera: "k1", From: noon.Add(-2*time.Hour + 5*time.Second), Cause: camera.CameraDown}))
+	s.interrupt(noon.Add(-2*time.Hour + 5*time.Second))
 	s.record(retention.Committed, noon, 5*time.Second)
 	s.record(retention.Partial, noon.Add(5*time.Second), 3*time.Second)
 	s.record(retention.Lost, noon.Add(8*time.Second), 0)
@@ -78,6 +78,12 @@ func (s *site) must(err error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+func (s *site) interrupt(from time.Time) {
+	s.t.Helper()
+	_, err := s.books.Interrupt(s.t.Context(), camera.Gap{Camera: "k1", From: from, Cause: camera.CameraDown})
+	s.must(err)
 }
 
 // record takes a clip to a state; "second" is one more that is committed, a length of -1 is still open.
@@ -98,14 +104,11 @@ func (s *site) record(state retention.State, from time.Time, length time.Duratio
 		s.must(s.books.Lose(ctx, c, "for the test"))
 	case retention.Pending:
 	default:
-		body := "sealed bytes of " + id
-		c.State, c.Size, c.PlainSize, c.SHA256 = retention.Committed, int64(len(body)), 5, sha256.Sum256([]byte(body))
+		committed := retention.Committed
 		if state == retention.Partial {
-			c.State = state
+			committed = state
 		}
-		_, err := s.store.Put(ctx, c.ObjectKey, strings.NewReader(body), c.Size, c.SHA256)
-		s.must(err)
-		s.must(s.books.Commit(ctx, c))
+		c = s.commit(c, committed)
 		if state == retention.Deleted {
 			_, err := s.books.Claim(ctx, c.Deadline, 10)
 			s.must(err)
@@ -117,9 +120,20 @@ func (s *site) record(state retention.State, from time.Time, length time.Duratio
 	s.clips[state] = c
 }
 
+// commit stores a clip.
+func (s *site) commit(c retention.Clip, state retention.State) retention.Clip {
+	s.t.Helper()
+	body := "sealed bytes of " + c.ID
+	c.State, c.Size, c.PlainSize, c.SHA256 = state, int64(len(body)), 5, sha256.Sum256([]byte(body))
+	_, err := s.store.Put(s.t.Context(), c.ObjectKey, strings.NewReader(body), c.Size, c.SHA256)
+	s.must(err)
+	s.must(s.books.Commit(s.t.Context(), c))
+	return c
+}
+
 func (s *site) check() fsck.Check {
 	return fsck.Check{
-		Books: catalogue.Checked{Catalogue: s.books}, Store: s.store, Now: s.now,
+		Books: catalogue.Checked{Catalogue: s.books}, Store: s.store, Now: s.now, Grace: time.Minute, Stray: time.Hour,
 		Spool: func() ([]string, error) { return s.spooled, nil },
 	}
 }
@@ -287,33 +301,67 @@ func (s *site) clean(c fsck.Check) {
 	}
 }
 
+// No grace is no grace.
+func TestWithoutGrace(t *testing.T) {
+	s := newSite(t)
+	s.lay("clips/k1/young", time.Millisecond)
+	s.exec(`UPDATE catalogue_clip SET deadline_us = $1 WHERE id = $2`, s.now.Add(-time.Millisecond).UnixMicro(), s.clips[retention.Committed].ID)
+	c := s.check()
+	c.Grace, c.Stray = 0, 0
+	results, err := fsck.Run(t.Context(), c)
+	s.must(err)
+	for _, r := range results {
+		if want := map[string]int{"I1": 1, "I3": 1}[r.ID]; len(r.Violations) != want {
+			t.Errorf("%s: %q, want %d violations", r.ID, r.Violations, want)
+		}
+	}
+}
+
 // Recording and deleting go on during a check: what changes between two of its readings is no violation.
 func TestCheckOfARunningInstallation(t *testing.T) {
 	ctx := t.Context()
-	for name, change := range map[string]func(s *site){
-		"a clip is deleted": func(s *site) {
+	upload := func(s *site) string {
+		return filepath.Join(s.root, ".uploads", strings.ReplaceAll(s.clips[retention.Pending].ObjectKey, "/", "%2F")+"~X")
+	}
+	for name, c := range map[string]struct{ before, change func(s *site) }{
+		"a clip is deleted": {func(s *site) {
+			old := s.now.Add(-3 * time.Hour)
+			s.must(os.Chtimes(s.path(s.clips[retention.Committed]), old, old))
+		}, func(s *site) {
 			c := s.clips[retention.Committed]
 			s.exec(`UPDATE catalogue_clip SET state = 'deleting' WHERE id = $1`, c.ID)
 			s.exec(`DELETE FROM catalogue_header WHERE clip = $1`, c.ID)
 			_, err := s.store.Delete(ctx, c.ObjectKey)
 			s.must(err)
 			s.must(s.books.Tombstone(ctx, c, s.now, 1, 0))
-		},
-		"a clip ends and a gap begins": func(s *site) {
+		}},
+		"a clip ends and a gap begins": {nil, func(s *site) {
 			s.must(s.books.End(ctx, s.clips[retention.Pending].ID, noon.Add(20*time.Second), 10))
-			s.must(s.books.Interrupt(ctx, camera.Gap{Camera: "k1", From: noon.Add(20 * time.Second), Cause: camera.CameraDown}))
-		},
+			s.interrupt(noon.Add(20 * time.Second))
+		}},
+		"a put ends and its clip is committed": {func(s *site) {
+			s.must(os.WriteFile(upload(s), []byte("half"), 0o600))
+		}, func(s *site) {
+			s.must(os.Remove(upload(s)))
+			s.must(s.books.End(ctx, s.clips[retention.Pending].ID, noon.Add(20*time.Second), 10))
+			s.commit(s.clips[retention.Pending], retention.Committed)
+		}},
+		"a stray object is reaped": {func(s *site) { s.lay("clips/k1/stray", 2*time.Hour) }, func(s *site) {
+			_, err := s.store.Delete(ctx, "clips/k1/stray")
+			s.must(err)
+		}},
 	} {
 		for _, after := range []string{"the store was listed", "the rows were read"} {
 			t.Run(name+" after "+after, func(t *testing.T) {
 				s := newSite(t)
-				old := s.now.Add(-3 * time.Hour)
-				s.must(os.Chtimes(s.path(s.clips[retention.Committed]), old, old))
-				c := s.check()
+				if c.before != nil {
+					c.before(s)
+				}
+				check := s.check()
 				w := &watched{Checked: catalogue.Checked{Catalogue: s.books}, Store: s.store}
-				w.then = map[string]func(){after: func() { change(s) }}
-				c.Books, c.Store = w, w
-				s.clean(c)
+				w.then = map[string]func(){after: func() { c.change(s) }}
+				check.Books, check.Store = w, w
+				s.clean(check)
 				if len(w.then) != 0 {
 					t.Error("nothing was changed")
 				}
@@ -322,11 +370,31 @@ func TestCheckOfARunningInstallation(t *testing.T) {
 	}
 }
 
+// A store that lost everything costs one look-up for each clip, not one reading of all rows.
+func TestManyMissingObjects(t *testing.T) {
+	s := newSite(t)
+	s.must(os.RemoveAll(filepath.Join(s.root, "clips")))
+	w := &watched{Checked: catalogue.Checked{Catalogue: s.books}, Store: s.store}
+	c := s.check()
+	c.Books = w
+	results, err := fsck.Run(t.Context(), c)
+	s.must(err)
+	for _, r := range results {
+		if r.ID == "I2" && len(r.Violations) != 3 {
+			t.Errorf("%q, want the three that were stored", r.Violations)
+		}
+	}
+	if w.readings != 1 {
+		t.Errorf("all rows were read %d times", w.readings)
+	}
+}
+
 // watched does something once, right after one of the check's readings.
 type watched struct {
 	catalogue.Checked
 	*dir.Store
-	then map[string]func()
+	then     map[string]func()
+	readings int // of all rows
 }
 
 func (w *watched) did(what string) {
@@ -343,6 +411,7 @@ func (w *watched) All(ctx context.Context) iter.Seq2[retention.Row, error] {
 				return
 			}
 		}
+		w.readings++
 		w.did("the rows were read")
 	}
 }

@@ -23,30 +23,39 @@ func (c Check) everyObjectHasARow(ctx context.Context, rows []retention.Row, tra
 	}
 	for key, ts := range traces {
 		r.Checked++
-		clip, ok := owner[key]
-		if ok && !mayHaveBytes(clip) {
-			// It may have been deleted since the store was listed.
-			now, err := c.list(ctx, key)
-			if err != nil {
-				return r, err
-			}
-			ts = now[key]
+		clip, known := owner[key]
+		if len(c.strays(key, ts, clip, known)) == 0 {
+			continue
 		}
-		for _, t := range ts {
-			switch {
-			case !ok && c.Now.Sub(t.Modified) > c.Stray:
-				r.broken("object %s (%s) has no clip and is %s old", key, t.Kind, c.Now.Sub(t.Modified).Round(time.Second))
-			case ok && !mayHaveBytes(clip) && c.Now.Sub(t.Modified) > c.Stray:
-				r.broken("object %s (%s) is there although clip %s is %s", key, t.Kind, clip.ID, clip.State)
-			case ok && clip.Readable() && t.Kind != object.Version:
-				r.broken("clip %s has a %s in the store beside its object", clip.ID, t.Kind)
-			}
+		// Since the store was listed a put may have ended, a clip may have been deleted and a stray reaped.
+		now, err := c.list(ctx, key)
+		if err != nil {
+			return r, err
 		}
-		if versions := count(ts, object.Version); versions > 1 {
-			r.broken("object %s has %d versions: keys are written once", key, versions)
+		for _, what := range c.strays(key, now[key], clip, known) {
+			r.broken("%s", what)
 		}
 	}
 	return r, nil
+}
+
+// strays says what is wrong with the traces of a key. clip is its owner, if one is known.
+func (c Check) strays(key string, ts []object.Trace, clip retention.Clip, known bool) (wrong []string) {
+	for _, t := range ts {
+		age := c.Now.Sub(t.Modified)
+		switch {
+		case !known && age > c.Stray:
+			wrong = append(wrong, fmt.Sprintf("object %s (%s) has no clip and is %s old", key, t.Kind, age.Round(time.Second)))
+		case known && !mayHaveBytes(clip) && age > c.Stray:
+			wrong = append(wrong, fmt.Sprintf("object %s (%s) is there although clip %s is %s", key, t.Kind, clip.ID, clip.State))
+		case known && clip.Readable() && t.Kind != object.Version:
+			wrong = append(wrong, fmt.Sprintf("clip %s has a %s in the store beside its object", clip.ID, t.Kind))
+		}
+	}
+	if versions := count(ts, object.Version); versions > 1 {
+		wrong = append(wrong, fmt.Sprintf("object %s has %d versions: keys are written once", key, versions))
+	}
+	return wrong
 }
 
 // committedIsStored is I2: what the catalogue says is stored is there, byte for byte.
@@ -78,15 +87,14 @@ func (c Check) committedIsStored(ctx context.Context, rows []retention.Row, _ ma
 
 // stillReadable asks again: a clip may have been deleted since the rows were read.
 func (c Check) stillReadable(ctx context.Context, id string) (bool, error) {
-	for row, err := range c.Books.All(ctx) {
-		if err != nil {
-			return false, fmt.Errorf("fsck: %w", err)
-		}
-		if row.ID == id {
-			return row.Readable(), nil
-		}
+	clip, err := c.Books.Clip(ctx, id)
+	if errors.Is(err, retention.ErrNotFound) {
+		return false, nil
 	}
-	return false, nil
+	if err != nil {
+		return false, fmt.Errorf("fsck: %w", err)
+	}
+	return clip.Readable(), nil
 }
 
 // dueIsGone is I3: after its deadline a clip has no header, and then no bytes anywhere.

@@ -75,6 +75,18 @@ func writeNew(path, text string, mode fs.FileMode) error {
 	return nil
 }
 
+// unreadable says what mends a half that cannot be read. err names the file.
+func unreadable(what string, err error) error {
+	mend := "look after the disk it lies on"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		mend = "restore it from your backup"
+	case errors.Is(err, fs.ErrPermission):
+		mend = "it is for another process: start as the user that owns it"
+	}
+	return fmt.Errorf("%s: %w; %s", what, err, mend)
+}
+
 // Public is the sealing half of a local master key.
 type Public struct{ recipient age.Recipient }
 
@@ -83,7 +95,7 @@ func LoadPublic(folder string) (*Public, error) {
 	path := filepath.Join(folder, publicFile)
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("public half of the master key: %w", err)
+		return nil, unreadable("public half of the master key", err)
 	}
 	r, err := age.ParseHybridRecipient(strings.TrimSpace(string(b)))
 	if err != nil {
@@ -116,14 +128,14 @@ func LoadSecret(folder string) (*Secret, error) {
 	path := filepath.Join(folder, secretFile)
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("master key: %w", err)
+		return nil, unreadable("master key", err)
 	}
 	if st.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("master key %s may be read by others (mode %04o): run chmod 600 %s", path, st.Mode().Perm(), path)
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("master key: %w", err)
+		return nil, unreadable("master key", err)
 	}
 	identity, err := age.ParseHybridIdentity(strings.TrimSpace(string(b)))
 	if err != nil {

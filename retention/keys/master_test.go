@@ -1,9 +1,12 @@
 package keys_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"klarsyn/retention/keys"
@@ -134,10 +137,54 @@ func TestDamagedMasterFiles(t *testing.T) {
 	if _, err := keys.LoadPublic(folder); err == nil || strings.Contains(err.Error(), string(secret[20:60])) {
 		t.Errorf("a secret was taken for a public half, or is in the error: %v", err)
 	}
-	if _, err := keys.LoadSecret(t.TempDir()); err == nil {
-		t.Error("no master key was no error")
+}
+
+// A half that cannot be read is named, with what mends it.
+func TestMasterFilesThatCannotBeRead(t *testing.T) {
+	for name, load := range map[string]func(folder string) error{
+		"master.key": func(folder string) error { _, err := keys.LoadSecret(folder); return err },
+		"master.pub": func(folder string) error { _, err := keys.LoadPublic(folder); return err },
+	} {
+		for what, c := range map[string]struct {
+			spoil func(path string) error
+			as    func(t *testing.T, do func())
+			want  string
+		}{
+			"it is missing":        {os.Remove, asOneself, "restore it from your backup"},
+			"it is another user's": {func(path string) error { return os.Chmod(path, 0) }, asNobody, "start as the user that owns it"},
+			"its folder is a file": {func(path string) error {
+				folder := filepath.Dir(path)
+				return errors.Join(os.RemoveAll(folder), os.WriteFile(folder, nil, 0o600))
+			}, asOneself, "look after the disk"},
+		} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				folder, _, _ := master(t)
+				path := filepath.Join(folder, name)
+				if err := c.spoil(path); err != nil {
+					t.Fatal(err)
+				}
+				var err error
+				c.as(t, func() { err = load(folder) })
+				if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("error %v, want the file and %q", err, c.want)
+				}
+			})
+		}
 	}
-	if _, err := keys.LoadPublic(t.TempDir()); err == nil {
-		t.Error("no public half was no error")
+}
+
+func asOneself(_ *testing.T, do func()) { do() }
+
+// asNobody does something without the rights of root, who may read everything.
+func asNobody(t *testing.T, do func()) {
+	t.Helper()
+	if os.Getuid() == 0 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := syscall.Setfsuid(65534); err != nil { // of this thread alone
+			t.Fatal(err)
+		}
+		defer syscall.Setfsuid(0) //nolint:errcheck // it always works
 	}
+	do()
 }

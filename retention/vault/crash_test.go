@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/retention"
+	"klarsyn/retention/catalogue"
 )
 
 const (
@@ -175,6 +177,62 @@ func TestCrashWhileClosing(t *testing.T) {
 				t.Fatalf("%s with %d bytes, want %s with %d", have.State, have.PlainSize, c.state, c.plain)
 			}
 			s.wantRead(have, plain[:c.plain])
+		})
+	}
+}
+
+// Files of one clip that cannot be read keep its own camera waiting, and no other; the mover goes on trying, and
+// when they are mended or given up the camera's time goes on.
+func TestUnreadableSpoolFile(t *testing.T) {
+	for name, c := range map[string]struct {
+		ending string
+		mend   bool
+		state  retention.State
+	}{
+		"the index, mended":    {".idx", true, retention.Partial},
+		"the index, given up":  {".idx", false, retention.Lost},
+		"the stream, mended":   {".seal", true, retention.Partial},
+		"the stream, given up": {".seal", false, retention.Lost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			_, plain, _ := s.begin("k0", noon, 100_000, 100_000)
+			s.begin("k1", noon, 100_000, 100_000)
+			file := filepath.Join(s.spool(), s.last("k0").ID+c.ending)
+			s.must(os.Rename(file, file+"-aside"))
+			s.must(os.MkdirAll(filepath.Join(file, "in the way"), 0o700))
+
+			s.restart()
+			if first := s.last("k1"); first.End.IsZero() {
+				t.Fatal("the other camera's clip has no end")
+			}
+			second, _, end := s.begin("k1", noon.Add(time.Minute), 1000)
+			s.must(second.Close(t.Context(), end))
+			if _, err := s.in.Begin(t.Context(), camera.Opening{Camera: "k0", Start: noon.Add(time.Minute)}); !errors.Is(err, catalogue.ErrOpenClip) {
+				t.Errorf("recording over a clip that may reach further: %v", err)
+			}
+			id := s.last("k0").ID
+			if err := s.in.Move(t.Context()); err == nil || !strings.Contains(err.Error(), id) {
+				t.Errorf("the mover says %v", err)
+			}
+			if c := s.last("k1"); c.State != retention.Committed {
+				t.Errorf("the other camera's clip is %s", c.State)
+			}
+
+			s.must(os.RemoveAll(file))
+			if c.mend {
+				s.must(os.Rename(file+"-aside", file))
+			}
+			s.move()
+			have := s.last("k0")
+			if have.State != c.state || have.End.IsZero() {
+				t.Errorf("%s, end %s, want %s", have.State, have.End, c.state)
+			}
+			if c.mend {
+				s.wantRead(have, plain[:100_000])
+			}
+			next, _, end := s.begin("k0", noon.Add(2*time.Minute), 1000)
+			s.must(next.Close(t.Context(), end))
 		})
 	}
 }

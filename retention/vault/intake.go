@@ -29,7 +29,8 @@ type Reservations interface {
 
 // Timeline accounts for time that is not recorded.
 type Timeline interface {
-	Interrupt(ctx context.Context, g camera.Gap) error
+	// Interrupt opens a gap; opened is false if it was open already.
+	Interrupt(ctx context.Context, g camera.Gap) (opened bool, err error)
 	Covered(ctx context.Context, id camera.ID) (time.Time, error)
 }
 
@@ -77,7 +78,7 @@ type IntakeStats struct {
 	Committed int64 // clips stored and verified, whole or partial
 	Bytes     int64 // sealed bytes of those
 	Lost      int64 // clips of which nothing could be kept
-	Gaps      int64 // interruptions reported
+	Gaps      int64 // interruptions, each counted once however often it is reported
 }
 
 // Stats may be called at any time.
@@ -121,8 +122,11 @@ func (in *Intake) Covered(ctx context.Context, id camera.ID) (time.Time, error) 
 
 // Interrupt says why the camera's time is not recorded from here on.
 func (in *Intake) Interrupt(ctx context.Context, g camera.Gap) error {
-	in.gaps.Add(1)
-	return in.cfg.Timeline.Interrupt(ctx, g)
+	opened, err := in.cfg.Timeline.Interrupt(ctx, g)
+	if opened {
+		in.gaps.Add(1)
+	}
+	return err
 }
 
 // Begin reserves a clip: permit, key, room, sealed header, row, and only then a file.
@@ -220,12 +224,12 @@ type recording struct {
 
 func (r *recording) create() error {
 	var err error
-	if r.file, err = os.OpenFile(r.in.spool.path(r.clip.ID, sealed), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o660); err != nil {
-		return fmt.Errorf("spool: %w", err)
+	if r.file, err = r.in.spool.open(r.clip.ID+sealed, os.O_CREATE|os.O_EXCL|os.O_WRONLY); err != nil {
+		return err
 	}
-	if r.idx, err = os.OpenFile(r.in.spool.path(r.clip.ID, index), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o660); err != nil {
+	if r.idx, err = r.in.spool.open(r.clip.ID+index, os.O_CREATE|os.O_EXCL|os.O_WRONLY); err != nil {
 		r.file.Close()
-		return fmt.Errorf("spool: %w", err)
+		return err
 	}
 	return r.in.spool.sync()
 }

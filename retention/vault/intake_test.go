@@ -65,6 +65,56 @@ func TestDeadlineCountsFrom(t *testing.T) {
 	}
 }
 
+// By a clock that was doubted at start every clip is flagged, however well its camera agrees.
+func TestDoubtedClockFlagsEveryClip(t *testing.T) {
+	s := newSite(t)
+	for _, doubted := range []bool{false, true} {
+		s.must(s.in.Close())
+		cfg := s.config()
+		cfg.ClockDoubted = doubted
+		in, err := vault.OpenIntake(t.Context(), cfg)
+		s.must(err)
+		s.in = in
+		for cam, says := range map[camera.ID]time.Time{"k0": noon, "k1": {}} {
+			from := noon
+			if doubted {
+				from = noon.Add(time.Second)
+			}
+			rec, err := s.in.Begin(t.Context(), camera.Opening{Camera: cam, Start: from, CameraTime: says, Format: camera.Format{Codec: camera.H264}})
+			s.must(err)
+			c := s.last(cam)
+			if c.ClockFlagged != doubted || c.Deadline.Before(noon.Add(time.Hour)) {
+				t.Errorf("a doubted clock: %v; camera %s: flagged %v, deadline %s", doubted, cam, c.ClockFlagged, c.Deadline)
+			}
+			s.must(rec.Close(t.Context(), camera.Closing{End: from.Add(time.Second)}))
+		}
+	}
+}
+
+// Interruptions are counted, not how often somebody reports them or fails to.
+func TestGapsAreCountedOnce(t *testing.T) {
+	s := newSite(t)
+	say := func(cam camera.ID, cause camera.Cause) error {
+		return s.in.Interrupt(t.Context(), camera.Gap{Camera: cam, From: noon, Cause: cause})
+	}
+	for range 3 {
+		s.must(say("k0", camera.CameraDown))
+	}
+	s.must(say("k1", camera.CameraDown))
+	s.must(say("k1", camera.NotPermitted))
+	s.begin("k2", noon)
+	if err := say("k2", camera.CameraDown); err == nil {
+		t.Error("a gap began within an open clip")
+	}
+	s.books.Log = noLog{errFault}
+	if err := say("k3", camera.CameraDown); !errors.Is(err, errFault) {
+		t.Errorf("without a log: %v", err)
+	}
+	if n := s.in.Stats().Gaps; n != 3 {
+		t.Errorf("%d gaps are counted, want one of k0 and two of k1", n)
+	}
+}
+
 func TestBeginIsRefused(t *testing.T) {
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {
@@ -213,9 +263,15 @@ func TestNoPlaintextOnDisk(t *testing.T) {
 	clean("after it was read")
 }
 
-// Run moves what is closed, at once, and ends with its context.
+// Run moves what is closed, at once and not at its next look, and ends with its context.
 func TestRunMovesAtOnce(t *testing.T) {
 	s := newSite(t)
+	s.must(s.in.Close())
+	cfg := s.config()
+	cfg.Every = time.Hour
+	in, err := vault.OpenIntake(t.Context(), cfg)
+	s.must(err)
+	s.in = in
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	moved := make(chan struct{}, 10)

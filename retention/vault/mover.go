@@ -97,15 +97,22 @@ func (in *Intake) Move(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// recover gives every clip that a crash left open its end, so that its camera's time can go on.
+// recover gives every clip that a crash left open its end, so that its camera's time can go on. One whose end
+// cannot be found or written is left to the mover, which tries again: its camera waits for that, and the others
+// do not.
 func (in *Intake) recover(ctx context.Context) error {
 	open, err := in.cfg.Outcomes.Open(ctx, in.cfg.Node)
 	if err != nil {
 		return err
 	}
 	for _, c := range open {
-		if _, err := in.reach(ctx, c); err != nil {
-			return fmt.Errorf("recovering clip %s: %w", c.ID, err)
+		_, err := in.reach(ctx, c)
+		if ctx.Err() != nil {
+			return fmt.Errorf("recovering clip %s: %w", c.ID, ctx.Err())
+		}
+		if err != nil {
+			in.cfg.Log.Error("a clip in the spool cannot be recovered and is tried again; while it has no end its camera is not recorded: mend its files, or remove them to give it up",
+				"camera", c.Camera, "clip", c.ID, "spool", in.cfg.Spool, "err", err)
 		}
 	}
 	return nil

@@ -30,6 +30,8 @@ type spool struct {
 	folder  string
 	minFree uint64
 	lock    *os.File
+	// synced, if set, is told that the folder was: a test watches it.
+	synced func()
 }
 
 const (
@@ -44,15 +46,16 @@ func openSpool(folder, node string, minFree uint64) (*spool, error) {
 	if err := os.MkdirAll(folder, 0o770); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	lock, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o660)
+	s := &spool{folder: folder, minFree: minFree}
+	lock, err := s.open("lock", os.O_CREATE|os.O_RDWR)
 	if err != nil {
-		return nil, fmt.Errorf("spool: %w", err)
+		return nil, err
 	}
+	s.lock = lock
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("%w: %s; stop that one first, or give this one another data directory", ErrSpoolTaken, folder)
 	}
-	s := &spool{folder: folder, minFree: minFree, lock: lock}
 	if err := s.belong(node); err != nil {
 		lock.Close()
 		return nil, err
@@ -74,10 +77,34 @@ func (s *spool) belong(node string) error {
 	if before := strings.TrimSpace(string(b)); before != node && before != "" && len(ids) > 0 {
 		return fmt.Errorf("%w: %s has %d of %q, and this one is %q; start once as node %q, so that they are stored", ErrOtherNode, s.folder, len(ids), before, node, before)
 	}
-	if err := os.WriteFile(named, []byte(node+"\n"), 0o660); err != nil {
+	f, err := s.open("node", os.O_CREATE|os.O_WRONLY|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := io.WriteString(f, node+"\n"); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
 	return s.sync()
+}
+
+// open opens a file of the spool. A new one gets the rights that the folder gives its group, whatever the
+// umask: who checks it, or goes on with it, may be another user.
+func (s *spool) open(name string, flags int) (*os.File, error) {
+	folder, err := os.Stat(s.folder)
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(s.folder, name), flags, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	// An old one may be somebody else's, who shared it as he wanted.
+	if err := f.Chmod(0o600 | folder.Mode()&0o060); err != nil && !errors.Is(err, fs.ErrPermission) {
+		f.Close()
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	return f, nil
 }
 
 func (s *spool) close() error { return s.lock.Close() }
@@ -97,7 +124,7 @@ func (s *spool) room() error {
 	return nil
 }
 
-// sync makes new files of the folder survive a power cut.
+// sync makes what was made in the folder, and what was removed from it, survive a power cut.
 func (s *spool) sync() error {
 	d, err := os.Open(s.folder)
 	if err != nil {
@@ -106,6 +133,9 @@ func (s *spool) sync() error {
 	defer d.Close()
 	if err := d.Sync(); err != nil {
 		return fmt.Errorf("spool: %w", err)
+	}
+	if s.synced != nil {
+		s.synced()
 	}
 	return nil
 }
@@ -122,7 +152,8 @@ func (s *spool) size(id string) (int64, error) {
 	return st.Size(), nil
 }
 
-// remove drops a clip's files.
+// remove drops a clip's files for good. It syncs also where there are none: who removed them may have died
+// before that.
 func (s *spool) remove(id string) error {
 	var errs []error
 	for _, ending := range []string{sealed, index} {
@@ -130,7 +161,7 @@ func (s *spool) remove(id string) error {
 			errs = append(errs, fmt.Errorf("spool: %w", err))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.sync())...)
 }
 
 // ids lists the clips that have a file here.
@@ -236,16 +267,23 @@ func Spooled(folder string) ([]string, error) {
 
 // Leftovers is the spool of a data directory as deletion sees it: a clip whose recorder is down expires
 // there, too. Objects are named by their clip's id.
-type Leftovers struct{ Folder string }
+type Leftovers struct {
+	Folder string
+	synced func()
+}
 
-// Erase removes the files of the clip that an object key names and says how many.
+// Erase removes the files of the clip that an object key names and says how many. After it a power cut brings
+// none of them back, whoever removed them.
 func (l Leftovers) Erase(key string) (int, error) {
-	s := &spool{folder: l.Folder}
 	n, err := l.Remains(key)
-	if err != nil || n == 0 {
+	if err != nil {
 		return 0, err
 	}
-	return n, s.remove(path.Base(key))
+	err = (&spool{folder: l.Folder, synced: l.synced}).remove(path.Base(key))
+	if errors.Is(err, fs.ErrNotExist) { // no recorder ever had a spool here
+		err = nil
+	}
+	return n, err
 }
 
 // Remains counts the files of the clip that an object key names.
@@ -262,14 +300,4 @@ func (l Leftovers) Remains(key string) (int, error) {
 		}
 	}
 	return n, nil
-}
-
-// SpoolFree reports whether no recorder uses a spool folder.
-func SpoolFree(folder string) (bool, error) {
-	lock, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_RDWR, 0)
-	if err != nil {
-		return false, fmt.Errorf("spool: %w", err)
-	}
-	defer lock.Close()
-	return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil, nil
 }

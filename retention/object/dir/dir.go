@@ -4,14 +4,12 @@ package dir
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"iter"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,19 +18,31 @@ import (
 	"klarsyn/retention/object"
 )
 
-// uploads holds files that are being written. Its name is no valid key part, so it hides no object.
-const uploads = ".uploads"
-
 // Store is an object.Store over one directory of one file system.
-type Store struct{ root string }
+type Store struct {
+	root string
+	// sync makes the entries of a folder survive a power cut. A test watches it.
+	sync func(folder string) error
+}
 
-// Open makes the directory if need be and checks that files in it can be linked, which is what makes
-// a key write-once.
-func Open(root string) (*Store, error) {
-	if err := os.MkdirAll(filepath.Join(root, uploads), 0o770); err != nil {
+// Open makes the directory if need be and checks that files in it can be linked and locked, which is what makes
+// a key write-once. A directory that is there keeps its mode: who shares it says so there, and what is made in
+// it follows.
+func Open(root string) (*Store, error) { return open(root, linux) }
+
+func open(root string, sys system) (*Store, error) {
+	s := &Store{root: filepath.Clean(root), sync: syncFolder}
+	err := os.MkdirAll(s.root, 0o770)
+	if err == nil {
+		err = s.makeFolders(filepath.Join(s.root, uploads))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("object directory %s cannot be made: %w", root, err)
 	}
-	return &Store{root: root}, nil
+	if err := sys.probe(filepath.Join(s.root, uploads)); err != nil {
+		return nil, fmt.Errorf("object directory %s: %w", root, err)
+	}
+	return s, nil
 }
 
 func (s *Store) path(key string) string { return filepath.Join(s.root, filepath.FromSlash(key)) }
@@ -67,101 +77,6 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, size int64,
 		return object.Info{}, fmt.Errorf("putting %s: %w", key, err)
 	}
 	return object.Info{Key: key, Size: size, SHA256: sum}, nil
-}
-
-// removeAbandoned removes the uploads of key whose writer is dead: a killed process gave up its lock.
-func (s *Store) removeAbandoned(ctx context.Context, key string) error {
-	for t, err := range s.unfinished(ctx, key) {
-		if err != nil {
-			return err
-		}
-		if t.Key != key {
-			continue
-		}
-		name := filepath.Join(s.root, uploads, t.Version)
-		f, err := os.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			err = os.Remove(name)
-		}
-		f.Close()
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
-// newUpload makes a locked file in the uploads folder. Another put of the key may take it for abandoned
-// and remove it before it is locked: then there is another.
-func (s *Store) newUpload(key string) (*os.File, error) {
-	for {
-		name := filepath.Join(s.root, uploads, url.PathEscape(key)+"~"+rand.Text())
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o660)
-		if err != nil {
-			return nil, err
-		}
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-			return nil, errors.Join(err, f.Close(), os.Remove(name))
-		}
-		if _, err = os.Lstat(name); err == nil {
-			return f, nil
-		}
-		f.Close()
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-}
-
-// write stores the body, synced.
-func write(ctx context.Context, f *os.File, body io.Reader, size int64, sum [sha256.Size]byte) error {
-	hash := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, hash), io.LimitReader(contextReader{ctx, body}, size+1))
-	if err != nil {
-		return err
-	}
-	if n != size || [sha256.Size]byte(hash.Sum(nil)) != sum {
-		return fmt.Errorf("%d bytes of %d: %w", n, size, object.ErrMismatch)
-	}
-	return f.Sync()
-}
-
-// link gives the file its name and syncs every folder that has a new entry. Delete may remove an empty
-// folder at the same moment: then the folders are made again.
-func (s *Store) link(temporary, key string) error {
-	target := s.path(key)
-	for tries := 0; ; tries++ {
-		if err := s.makeFolders(filepath.Dir(target)); err != nil {
-			return err
-		}
-		err := os.Link(temporary, target)
-		if errors.Is(err, fs.ErrNotExist) && tries < 10 {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		return syncFolder(filepath.Dir(target))
-	}
-}
-
-func (s *Store) makeFolders(folder string) error {
-	if _, err := os.Stat(folder); err == nil || folder == s.root {
-		return nil
-	}
-	if err := s.makeFolders(filepath.Dir(folder)); err != nil {
-		return err
-	}
-	if err := os.Mkdir(folder, 0o770); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncFolder(filepath.Dir(folder))
 }
 
 // Stat says how large the object is.
@@ -218,7 +133,8 @@ func (s *Store) Open(ctx context.Context, key string, offset, length int64) (io.
 	}{r, f}, nil
 }
 
-// Delete removes the object, then what uploads left behind, then folders that became empty.
+// Delete removes the object, then what uploads left behind, then folders that became empty. It syncs also where
+// it finds nothing: who removed it may have died before that, and a power cut would bring it back.
 func (s *Store) Delete(ctx context.Context, key string) (int, error) {
 	if err := object.CheckKey(key); err != nil {
 		return 0, err
@@ -228,10 +144,10 @@ func (s *Store) Delete(ctx context.Context, key string) (int, error) {
 	switch err := os.Remove(target); {
 	case err == nil:
 		removed++
-		if err := syncFolder(filepath.Dir(target)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return removed, err
-		}
 	case !errors.Is(err, fs.ErrNotExist):
+		return removed, fmt.Errorf("deleting %s: %w", key, err)
+	}
+	if err := s.syncEntry(filepath.Dir(target)); err != nil {
 		return removed, fmt.Errorf("deleting %s: %w", key, err)
 	}
 	for t, err := range s.unfinished(ctx, key) {
@@ -246,6 +162,9 @@ func (s *Store) Delete(ctx context.Context, key string) (int, error) {
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return removed, fmt.Errorf("deleting an unfinished upload of %s: %w", key, err)
 		}
+	}
+	if err := s.sync(filepath.Join(s.root, uploads)); err != nil {
+		return removed, fmt.Errorf("deleting unfinished uploads of %s: %w", key, err)
 	}
 	for folder := filepath.Dir(target); folder != s.root; folder = filepath.Dir(folder) {
 		if os.Remove(folder) != nil { // not empty: somebody else's objects
@@ -267,7 +186,7 @@ func (s *Store) Traces(ctx context.Context, prefix string) iter.Seq2[object.Trac
 				return err
 			case ctx.Err() != nil:
 				return ctx.Err()
-			case d.IsDir() && d.Name() == uploads && filepath.Dir(p) == filepath.Clean(s.root):
+			case d.IsDir() && d.Name() == uploads && filepath.Dir(p) == s.root:
 				return filepath.SkipDir
 			case d.IsDir():
 				return nil
@@ -313,32 +232,7 @@ func (s *Store) walkFrom(prefix string) string {
 	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
 		return s.path(prefix[:i])
 	}
-	return filepath.Clean(s.root)
-}
-
-// unfinished lists the uploads under prefix; a trace's Version is the file's name.
-func (s *Store) unfinished(_ context.Context, prefix string) iter.Seq2[object.Trace, error] {
-	return func(yield func(object.Trace, error) bool) {
-		entries, err := os.ReadDir(filepath.Join(s.root, uploads))
-		if err != nil {
-			yield(object.Trace{}, fmt.Errorf("listing unfinished uploads: %w", err))
-			return
-		}
-		for _, e := range entries {
-			escaped, _, _ := strings.Cut(e.Name(), "~")
-			key, err := url.PathUnescape(escaped)
-			if err != nil || !strings.HasPrefix(key, prefix) {
-				continue
-			}
-			info, err := e.Info()
-			if err != nil { // finished or removed meanwhile
-				continue
-			}
-			if !yield(object.Trace{Key: key, Kind: object.Upload, Version: e.Name(), Size: info.Size(), Modified: info.ModTime()}, nil) {
-				return
-			}
-		}
-	}
+	return s.root
 }
 
 // notFound names the key; what is not a file is no object.
@@ -347,15 +241,6 @@ func notFound(key string, err error) error {
 		err = object.ErrNotFound
 	}
 	return fmt.Errorf("object %s: %w", key, err)
-}
-
-func syncFolder(folder string) error {
-	d, err := os.Open(folder)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // contextReader ends a copy when its context does.

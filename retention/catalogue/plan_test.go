@@ -1,0 +1,68 @@
+package catalogue_test
+
+import (
+	"strings"
+	"testing"
+
+	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
+)
+
+// What is asked often, or under a lock, is answered from an index that holds only what the question is about:
+// tombstones, of which there are soon a million, cost it nothing.
+func plans(t *testing.T, b *books) {
+	for name, c := range map[string]struct {
+		query string
+		args  []any
+		index string
+	}{
+		"has the camera's last clip ended": {catalogue.OpenClip, []any{"k1"}, "catalogue_clip_unended"},
+		"is the day key needed":            {catalogue.KeyNeeded, []any{"plattan", "2026-11-20"}, "catalogue_clip_key"},
+		"what is left over":                {`SELECT id FROM catalogue_clip ` + catalogue.DeletingClips, []any{"", 100}, "catalogue_clip_deleting"},
+	} {
+		plan := b.plan(c.query, c.args...)
+		if !strings.Contains(plan, c.index) || strings.Contains(plan, "Sort") || strings.Contains(plan, "TEMP B-TREE") {
+			t.Errorf("%s: want it to use %s, and to sort nothing:\n%s", name, c.index, plan)
+		}
+	}
+}
+
+// plan is how the database would answer a query.
+func (b *books) plan(query string, args ...any) string {
+	b.t.Helper()
+	ctx := b.t.Context()
+	conn, err := b.DB.Conn(ctx)
+	b.must(err)
+	defer conn.Close()
+	explain := `EXPLAIN QUERY PLAN `
+	if b.dialect == database.Postgres {
+		explain = `EXPLAIN `
+		// The table is empty: to read all of it would be the cheapest.
+		for _, way := range []string{"seqscan", "bitmapscan"} {
+			_, err := conn.ExecContext(ctx, `SET enable_`+way+` = off`)
+			b.must(err)
+		}
+	}
+	rows, err := conn.QueryContext(ctx, explain+query, args...)
+	b.must(err)
+	defer rows.Close()
+	names, err := rows.Columns()
+	b.must(err)
+	var out strings.Builder
+	for rows.Next() {
+		values := make([]any, len(names))
+		for i := range values {
+			values[i] = new(any)
+		}
+		b.must(rows.Scan(values...))
+		switch v := (*values[len(values)-1].(*any)).(type) { // the last column is for people
+		case []byte:
+			out.Write(v)
+		case string:
+			out.WriteString(v)
+		}
+		out.WriteByte('\n')
+	}
+	b.must(rows.Err())
+	return out.String()
+}
