@@ -24,21 +24,22 @@ func Redact(text string) string {
 	return login.ReplaceAllString(text, "${1}=[redacted]")
 }
 
-// checkAddress says what is wrong with a camera's address. It quotes nothing of it that may be a login.
-func checkAddress(address string) error {
+// checkAddress returns the scheme of a camera's address, or says what is wrong with it. It quotes nothing of it
+// that may be a login.
+func checkAddress(address string) (scheme string, err error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		// url.Error quotes its input.
-		return errors.New("url is not a URL: want rtsp://HOST:PORT/PATH")
+		return "", errors.New("url is not a URL: want rtsp://HOST:PORT/PATH")
 	}
 	if u.User != nil {
-		return errors.New("url holds credentials: move them to username and password")
+		return "", errors.New("url holds credentials: move them to username and password")
 	}
 	if u.Scheme != "rtsp" && u.Scheme != "rtsps" {
-		return fmt.Errorf("url scheme %q: want rtsp or rtsps", u.Scheme)
+		return "", fmt.Errorf("url scheme %q: want rtsp or rtsps", u.Scheme)
 	}
 	if u.Hostname() == "" {
-		return errors.New("url has no host: want rtsp://HOST:PORT/PATH")
+		return "", errors.New("url has no host: want rtsp://HOST:PORT/PATH")
 	}
 	// Unescaped too: the camera reads a key however it is written.
 	query, err := url.QueryUnescape(u.RawQuery)
@@ -47,9 +48,9 @@ func checkAddress(address string) error {
 	}
 	for _, part := range []string{u.Path, query, u.Fragment} {
 		if m := login.FindStringSubmatch(part); m != nil {
-			return fmt.Errorf("url holds a login in its path or query (%s=): leave it out and give username and password_file instead "+
+			return "", fmt.Errorf("url holds a login in its path or query (%s=): leave it out and give username and password_file instead "+
 				"(for --camera: rtsp://USER:PASSWORD@HOST/PATH), if the camera can take a login that way", m[1])
 		}
 	}
-	return nil
+	return u.Scheme, nil
 }

@@ -86,7 +86,11 @@ func (c Camera) Validate() error {
 	if _, err := ParseID(string(c.ID)); err != nil {
 		return err
 	}
-	if err := checkAddress(c.URL); err != nil {
+	scheme, err := checkAddress(c.URL)
+	if err != nil {
+		return fmt.Errorf("camera %s: %w", c.ID, err)
+	}
+	if err := c.validateTransport(scheme); err != nil {
 		return fmt.Errorf("camera %s: %w", c.ID, err)
 	}
 	if err := c.Profile.Validate(); err != nil {

@@ -109,8 +109,11 @@ func TestValidate(t *testing.T) {
 			Zones: []camera.Zone{{ID: "stairs", Polygon: square}}, Perspective: camera.Perspective{Slope: 0.3, Offset: 0.02},
 		}}
 	}
-	if err := good().Validate(); err != nil {
-		t.Fatal(err)
+	digits := strings.Repeat("0f", 32)
+	for _, c := range []camera.Camera{good(), {ID: "k1", URL: "rtsp://h/s", Transport: camera.UDP}, {ID: "k1", URL: "rtsps://h/s", Transport: camera.TCP, CertificateSHA256: digits}} {
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, c := range map[string]struct {
 		change func(*camera.Camera)
@@ -126,6 +129,13 @@ func TestValidate(t *testing.T) {
 		"http":                    {func(c *camera.Camera) { c.URL = "http://h/s" }, "http"},
 		"no host":                 {func(c *camera.Camera) { c.URL = "rtsp:///s" }, "host"},
 		"a port alone":            {func(c *camera.Camera) { c.URL = "rtsp://:554/s" }, "host"},
+		"transport":               {func(c *camera.Camera) { c.Transport = "http" }, "tcp or udp"},
+		"udp with TLS":            {func(c *camera.Camera) { c.URL, c.Transport = "RTSPS://h/s", camera.UDP }, "only tcp"},
+		"an authority, no TLS":    {func(c *camera.Camera) { c.CA = []byte("-") }, "rtsps://"},
+		"a certificate, no TLS":   {func(c *camera.Camera) { c.CertificateSHA256 = digits }, "rtsps://"},
+		"authority and print":     {func(c *camera.Camera) { c.URL, c.CA, c.CertificateSHA256 = "rtsps://h/s", []byte("-"), digits }, "contradict"},
+		"a print with colons":     {func(c *camera.Camera) { c.URL, c.CertificateSHA256 = "rtsps://h/s", "AB:CD" }, "without colons"},
+		"an authority, no PEM":    {func(c *camera.Camera) { c.URL, c.CA = "rtsps://h/s", []byte("-") }, "PEM"},
 		"zone id":                 {func(c *camera.Camera) { c.Profile.Zones[0].ID = "The Stairs" }, "The Stairs"},
 		"zone twice":              {func(c *camera.Camera) { c.Profile.Zones = append(c.Profile.Zones, c.Profile.Zones[0]) }, "twice"},
 		"two corners":             {func(c *camera.Camera) { c.Profile.Zones[0].Polygon = square[:2] }, "2 corners"},

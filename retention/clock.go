@@ -25,7 +25,7 @@ type Clock struct {
 	last time.Time
 	// doubted is how far the system clock was ahead of last when the clock was made, if that was more
 	// than Forward and nobody vouched for it; else zero.
-	doubted time.Duration
+	doubted      time.Duration
 	seen, logged given // by Reading and Logging
 }
 

@@ -129,12 +129,12 @@ func stick(t *testing.T, folder string) {
 		if err := os.Chmod(folder, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { os.Chmod(folder, 0o700) }) //nolint:errcheck // the test's own folder is removed next
+		t.Cleanup(func() { os.Chmod(folder, 0o700) })
 		return
 	}
 	// Root may remove anything but what is mounted.
 	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=64k"); err != nil {
 		t.Skipf("mounting: %v; run this test as another user, or as root outside a container", err)
 	}
-	t.Cleanup(func() { syscall.Unmount(folder, 0) }) //nolint:errcheck // as above
+	t.Cleanup(func() { syscall.Unmount(folder, 0) })
 }

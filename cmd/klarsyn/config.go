@@ -138,7 +138,7 @@ func (c config) check(folder string) (*square, error) {
 	}
 	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, files: map[camera.ID]cameraFiles{}}
 	s.addresses = addresses{objects: c.Objects, catalogue: c.Catalogue, keys: c.Keys}
-	if err := s.addresses.check(); err != nil {
+	if err := s.check(); err != nil {
 		return nil, err
 	}
 	known := map[string]bool{}

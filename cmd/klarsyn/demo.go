@@ -199,9 +199,7 @@ func (d *demo) open(ctx context.Context) (err error) {
 }
 
 func (d *demo) openServices(ctx context.Context) (err error) {
-	if d.retain, err = openRetain(ctx, d.site, reaping{age: time.Minute, every: 15 * time.Second}); err != nil {
-		return err
-	}
+	d.retain = openRetain(ctx, d.site, reaping{age: time.Minute, every: 15 * time.Second})
 	registry := newRegistry()
 	d.site.meter(meter{registry})
 	d.retain.meter(meter{registry})

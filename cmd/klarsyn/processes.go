@@ -139,7 +139,7 @@ those that nothing needs any more, and numbers and signs the audit log. It can o
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.work(cmd.Context(), std, s3.Erase, func(ctx context.Context, s *site) (part, error) {
-				return openRetain(ctx, s, r)
+				return openRetain(ctx, s, r), nil
 			})
 		},
 	}

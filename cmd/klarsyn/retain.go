@@ -86,7 +86,7 @@ func (e everywhere) Remains(ctx context.Context, key string) (int, error) {
 // reaping says how soon stray objects go.
 type reaping struct{ age, every time.Duration }
 
-func openRetain(ctx context.Context, s *site, r reaping) (*retain, error) {
+func openRetain(ctx context.Context, s *site, r reaping) *retain {
 	books := s.catalogue("service:retain")
 	re := &retain{site: s, books: books}
 	re.sweeper = retention.NewSweeper(retention.SweeperConfig{
@@ -103,7 +103,7 @@ func openRetain(ctx context.Context, s *site, r reaping) (*retain, error) {
 	}
 	re.faults.add(s.logger, "audit log", s.keyErr)
 	re.faults.add(s.logger, "day keys", re.openKeys(ctx))
-	return re, nil
+	return re
 }
 
 // openKeys gets the minting of day keys going; keys are ready before the first camera asks.

@@ -83,10 +83,7 @@ func recordedOf(t *testing.T, l layout, n, size int) []retention.Clip {
 	t.Helper()
 	ctx := t.Context()
 	s := opened(t, l, nil)
-	re, err := openRetain(ctx, s, reaping{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	re := openRetain(ctx, s, reaping{})
 	books := s.catalogue("service:ingest")
 	in, err := vault.OpenIntake(ctx, vault.IntakeConfig{
 		Reservations: books, Timeline: books, Outcomes: books, Store: s.store, Permit: s.square.permits.At,
@@ -302,11 +299,8 @@ func TestClockLeaptAhead(t *testing.T) {
 	ahead := func() time.Time { return time.Now().AddDate(1, 0, 0) }
 	for range 3 {
 		s := opened(t, l, ahead)
-		re, err := openRetain(t.Context(), s, reaping{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = re.sweeper.Sweep(t.Context())
+		re := openRetain(t.Context(), s, reaping{})
+		_, err := re.sweeper.Sweep(t.Context())
 		if !errors.Is(err, retention.ErrClock) || !strings.Contains(err.Error(), "--trust-clock") {
 			t.Errorf("sweeping by that clock: %v", err)
 		}
@@ -343,10 +337,7 @@ func TestDeletionGoesOnWhateverElseIsBroken(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := opened(t, l, nil)
-			re, err := openRetain(t.Context(), s, reaping{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			re := openRetain(t.Context(), s, reaping{})
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- re.run(ctx) }()

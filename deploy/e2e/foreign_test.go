@@ -29,6 +29,14 @@ type foreign struct {
 	leading int
 }
 
+// least is how many clips of it to wait for.
+func (c foreign) least() int {
+	if c.gop > 0 {
+		return 2
+	}
+	return 3
+}
+
 const (
 	h264Out = "h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96"
 	h265Out = "h265parse config-interval=-1 ! rtph265pay name=pay0 pt=96"
@@ -116,7 +124,9 @@ func TestForeignCameras(t *testing.T) {
 			t.Logf("ingest wrote:\n%s", in.ingest.Output())
 		}
 	}()
-	time.Sleep(30 * time.Second)
+	for name, c := range cases {
+		in.visitor.several(name, c.least(), 90*time.Second)
+	}
 	sound := 0.0
 	for _, c := range cases {
 		if c.sound || c.vlc {
@@ -188,11 +198,8 @@ func visitorOf(t *testing.T, in *installation, role string) *visitor {
 func recordedForeign(t *testing.T, in *network, name string, c foreign) {
 	t.Helper()
 	clips := in.visitor.clips(name)
-	longest, least := max(4*time.Second, c.gop)+2*time.Second, 3
-	if c.gop > 0 {
-		least = 2
-	}
-	if len(clips) < least {
+	longest := max(4*time.Second, c.gop) + 2*time.Second
+	if len(clips) < c.least() {
 		t.Fatalf("%d clips", len(clips))
 	}
 	tiled(t, name, clips)
@@ -238,7 +245,7 @@ func TestForeignCameraChangesItsPicture(t *testing.T) {
 		"changes": "concat name=c ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96" + part(first) + part(second),
 	})
 	in := installForeign(t, folder, map[string]foreign{"changes": {}}, map[string]string{"changes": server.URL("rtsp", "changes")})
-	time.Sleep(40 * time.Second)
+	in.visitor.several("changes", 8, 90*time.Second) // five at the most are of the first twenty seconds
 	if code := in.ingest.Stop(t, 40*time.Second); code != 0 {
 		t.Errorf("ingest ended with %d", code)
 	}

@@ -300,9 +300,8 @@ func TestRealVideo(t *testing.T) {
 	data := filepath.Join(folder, "square")
 	in := install(t, data, password, urls, "PT10M")
 	for id := range urls {
-		in.visitor.stored(id, 90*time.Second)
+		in.visitor.several(id, 4, 2*time.Minute)
 	}
-	time.Sleep(20 * time.Second) // a few clips more
 	stopped := time.Now()
 	if code := in.ingest.Stop(t, 40*time.Second); code != 0 {
 		t.Fatalf("ingest ended with %d", code)

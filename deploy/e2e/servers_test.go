@@ -90,6 +90,15 @@ func TestServersDemo(t *testing.T) {
 		t.Error("rows lie in the data directory, too")
 	}
 	clean(t, fsck(t, d.data))
+
+	// Plaintext in the bucket is found like plaintext in a folder.
+	leak := "of a picture: " + canary
+	if _, err := s.objects.Admin(t).PutObject(t.Context(), "clips", "clips/leak", strings.NewReader(leak), int64(len(leak)), "", "", minio.PutObjectOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := fsck(t, d.data)["I11"]; len(r.Violations) != 1 || !strings.Contains(r.Violations[0], "clips/leak") {
+		t.Errorf("fsck says of plaintext in the bucket: %v", r.Violations)
+	}
 }
 
 // MinIO is away for half a minute: recording goes on into the spool, what falls due is unreadable in time, and

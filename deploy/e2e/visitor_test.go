@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -180,6 +181,20 @@ func (v *visitor) stored(camera string, within time.Duration) clip {
 		return false
 	})
 	return found
+}
+
+// several waits for n clips of a camera that can be read.
+func (v *visitor) several(camera string, n int, within time.Duration) {
+	v.t.Helper()
+	testenv.Eventually(v.t, within, fmt.Sprintf("%d clips of camera %s are stored", n, camera), func() bool {
+		stored := 0
+		for _, c := range v.clips(camera) {
+			if c.State == "committed" {
+				stored++
+			}
+		}
+		return stored >= n
+	})
 }
 
 // look asks for footage with purpose and case.

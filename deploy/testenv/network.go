@@ -174,7 +174,7 @@ func pass(from, to net.Conn, change func(string) string) {
 			case "Transport":
 				line = name + ":" + change(value)
 			case "Content-Length":
-				length, _ = strconv.Atoi(strings.TrimSpace(value)) //nolint:errcheck // 0 then
+				length, _ = strconv.Atoi(strings.TrimSpace(value)) // 0 if it is no number
 			}
 			if _, err := io.WriteString(to, line); err != nil {
 				return
@@ -237,9 +237,9 @@ func forward(from, through *net.UDPConn, to *net.UDPAddr, fate func() (bool, boo
 			late = append([]byte(nil), b[:n]...)
 			continue
 		}
-		through.WriteToUDP(b[:n], to) //nolint:errcheck // UDP loses packets; that is what this is about
+		through.WriteToUDP(b[:n], to) // UDP loses packets; that is what this is about
 		if late != nil {
-			through.WriteToUDP(late, to) //nolint:errcheck // as above
+			through.WriteToUDP(late, to)
 			late = nil
 		}
 	}
@@ -269,11 +269,11 @@ func pair(two [2]*net.UDPConn) string {
 }
 
 func next(port string) string {
-	n, _ := strconv.Atoi(port) //nolint:errcheck // it was matched as digits
+	n, _ := strconv.Atoi(port) // it was matched as digits
 	return strconv.Itoa(n + 1)
 }
 
 func local(port string) *net.UDPAddr {
-	n, _ := strconv.Atoi(port) //nolint:errcheck // it was matched as digits
+	n, _ := strconv.Atoi(port) // it was matched as digits
 	return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: n}
 }

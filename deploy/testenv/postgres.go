@@ -197,7 +197,7 @@ func postgresPrograms() (string, error) {
 		return "", errMissing{"PostgreSQL"}
 	}
 	version := func(path string) int {
-		n, _ := strconv.Atoi(strings.Split(path, "/")[4]) //nolint:errcheck // another name sorts first
+		n, _ := strconv.Atoi(strings.Split(path, "/")[4]) // another name sorts first
 		return n
 	}
 	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
+
+	"klarsyn/retention/object"
 )
 
 // Canary is what simulated cameras carry in every access unit, so that plaintext can be searched for.
@@ -30,7 +33,7 @@ func NoPlaintext(ctx context.Context, folders ...string) (Result, error) {
 				if !d.Type().IsRegular() {
 					return nil
 				}
-				found, err = holds(path, []byte(Canary))
+				found, err = fileHolds(path)
 			}
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
@@ -51,14 +54,61 @@ func NoPlaintext(ctx context.Context, folders ...string) (Result, error) {
 	return r, nil
 }
 
-// holds searches a file for needle, also where it crosses a buffer's end.
-func holds(path string, needle []byte) (bool, error) {
+// Objects is a store whose bytes are searched.
+type Objects interface {
+	Traces(ctx context.Context, prefix string) iter.Seq2[object.Trace, error]
+	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
+}
+
+// NoPlaintextObjects is I11 for a store that is no folder: every object is read and searched as NoPlaintext searches
+// files. What only an older version holds cannot be read; that it is there at all, I1 tells.
+func NoPlaintextObjects(ctx context.Context, store Objects) (Result, error) {
+	r := Result{ID: "I11", What: "no plaintext footage lies in any object", Violations: []string{}}
+	for t, err := range store.Traces(ctx, "") {
+		if err != nil {
+			return r, fmt.Errorf("fsck: listing objects to search for plaintext: %w", err)
+		}
+		if t.Kind != object.Version {
+			continue
+		}
+		found, err := objectHolds(ctx, store, t.Key)
+		switch {
+		case ctx.Err() != nil:
+			return r, fmt.Errorf("fsck: searching objects for plaintext: %w", ctx.Err())
+		case errors.Is(err, object.ErrNotFound):
+		case err != nil:
+			r.Skipped = append(r.Skipped, err.Error())
+		default:
+			r.Checked++
+			if found {
+				r.broken("object %s holds plaintext footage", t.Key)
+			}
+		}
+	}
+	return r, nil
+}
+
+func objectHolds(ctx context.Context, store Objects, key string) (bool, error) {
+	body, err := store.Open(ctx, key, 0, -1)
+	if err != nil {
+		return false, err
+	}
+	defer body.Close()
+	return holds(body, []byte(Canary))
+}
+
+func fileHolds(path string) (bool, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return false, err
 	}
 	defer f.Close()
-	r := bufio.NewReaderSize(f, 1<<20)
+	return holds(f, []byte(Canary))
+}
+
+// holds searches for needle, also where it crosses a buffer's end.
+func holds(from io.Reader, needle []byte) (bool, error) {
+	r := bufio.NewReaderSize(from, 1<<20)
 	tail := []byte{}
 	buf := make([]byte, 1<<20)
 	for {

@@ -2,6 +2,9 @@ package fsck_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -10,6 +13,8 @@ import (
 	"testing"
 
 	"klarsyn/retention/fsck"
+	"klarsyn/retention/object"
+	"klarsyn/retention/object/dir"
 )
 
 func TestPlaintextIsFound(t *testing.T) {
@@ -60,6 +65,34 @@ func TestPlaintextIsFound(t *testing.T) {
 	}
 }
 
+// A store that is no folder is searched object by object.
+func TestPlaintextIsFoundInObjects(t *testing.T) {
+	store, err := dir.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, content := range map[string]string{"clips/k1/clean": "sealed", "clips/k1/leak": "xx" + fsck.Canary} {
+		if _, err := store.Put(t.Context(), key, strings.NewReader(content), int64(len(content)), sha256.Sum256([]byte(content))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := fsck.NoPlaintextObjects(t.Context(), store)
+	if err != nil || r.ID != "I11" || r.Checked != 2 || len(r.Violations) != 1 || !strings.Contains(r.Violations[0], "clips/k1/leak") {
+		t.Errorf("%+v, %v", r, err)
+	}
+	r, err = fsck.NoPlaintextObjects(t.Context(), lockedUp{store})
+	if err != nil || r.Checked != 0 || len(r.Skipped) != 2 {
+		t.Errorf("what may not be read: %+v, %v", r, err)
+	}
+}
+
+// lockedUp lists its objects and lets nobody read them.
+type lockedUp struct{ *dir.Store }
+
+func (lockedUp) Open(context.Context, string, int64, int64) (io.ReadCloser, error) {
+	return nil, object.ErrDenied
+}
+
 func TestFoldersThatAreNotThere(t *testing.T) {
 	if r, err := fsck.NoPlaintext(t.Context(), filepath.Join(t.TempDir(), "none")); err != nil || r.Checked != 0 {
 		t.Errorf("%+v, %v", r, err)
@@ -73,7 +106,7 @@ func TestWhatCannotBeReadIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		os.Chmod(filepath.Join(folder, "locked"), 0o700) //nolint:errcheck // or it cannot be removed
+		os.Chmod(filepath.Join(folder, "locked"), 0o700) // or it cannot be removed
 		os.RemoveAll(folder)
 	})
 	must := func(err error) {
@@ -112,7 +145,7 @@ func asNobody(t *testing.T, do func()) {
 		if err := syscall.Setfsuid(65534); err != nil { // of this thread alone
 			t.Fatal(err)
 		}
-		defer syscall.Setfsuid(0) //nolint:errcheck // it always works
+		defer syscall.Setfsuid(0) // it always works
 	}
 	do()
 }

@@ -184,7 +184,7 @@ func asNobody(t *testing.T, do func()) {
 		if err := syscall.Setfsuid(65534); err != nil { // of this thread alone
 			t.Fatal(err)
 		}
-		defer syscall.Setfsuid(0) //nolint:errcheck // it always works
+		defer syscall.Setfsuid(0) // it always works
 	}
 	do()
 }

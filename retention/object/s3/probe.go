@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -21,6 +22,13 @@ const (
 	Put Right = 1 << iota
 	Get
 	Erase
+)
+
+// Processes that start together probe the same keys: one may take away what another has just put, or put again what
+// it has just taken away. So a server is only found unfit if it fails this often in a row, with a pause between.
+const (
+	probes     = 5
+	probePause = 200 * time.Millisecond
 )
 
 // What a probe leaves while it runs. Who may put but not delete leaves onceKey behind: a few bytes, which
@@ -76,13 +84,19 @@ func (s *Store) probePut(ctx context.Context) error {
 		_, err := s.core.PutObject(ctx, s.bucket, key, strings.NewReader(body), int64(len(body)), "", hex.EncodeToString(sum[:]), opts)
 		return err
 	}
-	if err := put(onceKey, text, true); err != nil && !taken(err) {
-		return s.fault("putting a trial object", onceKey, err)
-	}
-	if err := put(onceKey, text, true); err == nil {
-		return s.unfit("it ignores If-None-Match, so that an object could be put over another: use a server that knows conditional puts")
-	} else if !taken(err) {
-		return s.fault("putting a trial object twice", onceKey, err)
+	err := s.often(ctx, func() error {
+		if err := put(onceKey, text, true); err != nil && !taken(err) {
+			return s.fault("putting a trial object", onceKey, err)
+		}
+		if err := put(onceKey, text, true); err == nil {
+			return s.unfit("it ignores If-None-Match, so that an object could be put over another: use a server that knows conditional puts")
+		} else if !taken(err) {
+			return s.fault("putting a trial object twice", onceKey, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	// As long as text, so that only the hash is wrong.
 	if err := put(hashKey, strings.ToUpper(text), false); err == nil {
@@ -118,19 +132,42 @@ func (s *Store) probeErase(ctx context.Context) error {
 			"take the default away, such as with: mc retention clear --default", *mode, days))
 	}
 	for _, key := range []string{onceKey, hashKey} {
-		if _, err := s.erase(ctx, key); err != nil {
+		if err := s.often(ctx, func() error { return s.erased(ctx, key) }); err != nil {
 			return err
-		}
-		for t, err := range s.Traces(ctx, key) {
-			if err != nil {
-				return err
-			}
-			if t.Key == key {
-				return s.unfit(fmt.Sprintf("it still lists a %s of %s after its deletion", t.Kind, key))
-			}
 		}
 	}
 	return nil
+}
+
+// erased takes key away and wants no trace of it.
+func (s *Store) erased(ctx context.Context, key string) error {
+	if _, err := s.erase(ctx, key); err != nil {
+		return err
+	}
+	for t, err := range s.Traces(ctx, key) {
+		if err != nil {
+			return err
+		}
+		if t.Key == key {
+			return s.unfit(fmt.Sprintf("it still lists a %s of %s after its deletion", t.Kind, key))
+		}
+	}
+	return nil
+}
+
+// often asks again while the answer is that the server is unfit.
+func (s *Store) often(ctx context.Context, ask func() error) error {
+	for n := 1; ; n++ {
+		err := ask()
+		if !errors.Is(err, object.ErrUnfit) || n == probes {
+			return err
+		}
+		select {
+		case <-time.After(probePause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func (s *Store) unfit(why string) error {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"golang.org/x/sync/errgroup"
 
 	"klarsyn/deploy/testenv"
 	"klarsyn/retention/object"
@@ -66,6 +67,55 @@ func TestProbeLeavesNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Processes that start together put and take away each other's trial objects, and none blames the server.
+func TestProbesTogether(t *testing.T) {
+	servers(t, func(t *testing.T, server *testenv.S3) {
+		for _, kind := range []bucketKind{plain, versioned} {
+			bucket := newBucket(t, server, kind)
+			var all errgroup.Group
+			for range 4 {
+				for _, right := range []s3.Right{s3.Put, s3.Get, s3.Erase} {
+					s := open(t, server, bucket)
+					all.Go(func() error { return s.Probe(t.Context(), right) })
+				}
+			}
+			if err := all.Wait(); err != nil {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+	})
+}
+
+// A server that says that it has deleted, and has not, is refused.
+func TestProbeRefusesWhoKeeps(t *testing.T) {
+	server := testenv.MinIO(t)
+	bucket := newBucket(t, server, versioned)
+	if err := open(t, server, bucket).Probe(t.Context(), s3.Put); err != nil { // it leaves its trial object
+		t.Fatal(err)
+	}
+	pass := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: server.Address})
+		r.Out.Host = r.In.Host // it is signed
+	}}
+	liar := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		pass.ServeHTTP(w, r)
+	}))
+	defer liar.Close()
+	cfg := s3.Config{Endpoint: strings.TrimPrefix(liar.URL, "http://"), Bucket: bucket, Plain: true, Credentials: testenv.Credentials(t, server.Access, server.Secret)}
+	s, err := s3.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Probe(t.Context(), s3.Erase); !errors.Is(err, object.ErrUnfit) || !strings.Contains(err.Error(), "after its deletion") {
+		t.Errorf("probe: %v, want ErrUnfit", err)
+	}
 }
 
 // A server that does not keep what deletion and write-once rely on is refused before anything is recorded.
