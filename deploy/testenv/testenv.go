@@ -177,14 +177,14 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Kill ends the process at once, as a power cut would, and waits for it.
 func (p *Process) Kill() {
-	p.cmd.Process.Kill() //nolint:errcheck // it may have ended
+	p.cmd.Process.Kill() // it may have ended
 	<-p.done
 }
 
 // Stop asks the process to end and returns its exit code.
 func (p *Process) Stop(t testing.TB, within time.Duration) int {
 	t.Helper()
-	p.cmd.Process.Signal(os.Interrupt) //nolint:errcheck // it may have ended
+	p.cmd.Process.Signal(os.Interrupt) // it may have ended
 	return p.Wait(t, within)
 }
 
