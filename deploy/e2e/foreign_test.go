@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -238,12 +239,25 @@ func fingerprint(t *testing.T, cert string) string {
 func TestForeignCameraChangesItsPicture(t *testing.T) {
 	t.Parallel()
 	folder := worldFolder(t)
-	first := testenv.Video(t, folder, "first.mp4", "320x240", "25", 20, x264()...)
-	second := testenv.Video(t, folder, "second.mp4", "640x360", "25", 60, x264("-bf", "0", "-profile:v", "main")...)
-	part := func(file string) string { return " filesrc location=" + file + " ! qtdemux ! h264parse ! c." }
-	server := testenv.GStreamer(t, map[string]string{
-		"changes": "concat name=c ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96" + part(first) + part(second),
-	})
+	first := testenv.Video(t, folder, "first.h264", "320x240", "25", 20, x264()...)
+	second := testenv.Video(t, folder, "second.h264", "640x360", "25", 60, x264("-bf", "0", "-profile:v", "main")...)
+	// One stream, coded one after the other: the second half brings its parameter sets in band.
+	var both []byte
+	for _, part := range []string{first, second} {
+		b, err := os.ReadFile(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, b...)
+	}
+	raw, file := filepath.Join(folder, "both.h264"), filepath.Join(folder, "both.mp4")
+	if err := os.WriteFile(raw, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(testenv.Tool(t, "ffmpeg"), "-v", "error", "-framerate", "25", "-f", "h264", "-i", raw, "-c", "copy", "-y", file).CombinedOutput(); err != nil {
+		t.Fatalf("ffmpeg joins nothing: %v: %s", err, out)
+	}
+	server := testenv.GStreamer(t, map[string]string{"changes": "filesrc location=" + file + " ! qtdemux ! " + h264Out})
 	in := installForeign(t, folder, map[string]foreign{"changes": {}}, map[string]string{"changes": server.URL("rtsp", "changes")})
 	in.visitor.several("changes", 8, 90*time.Second) // five at the most are of the first twenty seconds
 	if code := in.ingest.Stop(t, 40*time.Second); code != 0 {
