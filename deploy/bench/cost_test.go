@@ -102,7 +102,7 @@ func contestants(b *testing.B, folder string) []contestant {
 func film(b *testing.B, path string) {
 	b.Helper()
 	out, err := exec.Command(testenv.Tool(b, "ffmpeg"), "-v", "error", "-f", "lavfi", "-i", "testsrc2=size="+size+":rate="+rate, "-t", "12",
-		"-vf", "noise=alls=12:allf=t", "-c:v", "libx264", "-preset", "veryfast", "-g", "50", "-bf", "0", "-pix_fmt", "yuv420p",
+		"-vf", "noise=alls=12:allf=t", "-c:v", "libx264", "-preset", "veryfast", "-g", "50", "-sc_threshold", "0", "-bf", "0", "-pix_fmt", "yuv420p",
 		"-b:v", bitrate, "-minrate", bitrate, "-maxrate", bitrate, "-bufsize", bitrate, "-y", path).CombinedOutput()
 	if err != nil {
 		b.Fatalf("ffmpeg: %v: %s", err, out)
