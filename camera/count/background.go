@@ -17,6 +17,10 @@ const (
 	minLuma    = 13
 	minChroma  = 6
 	noiseDiffs = 4.0
+	// patience is for how many pictures somebody who stands still is not taken for background: 25 minutes at one every
+	// 2 s. After it a cart that was left there becomes part of the square.
+	patience = 750
+	maxNoise = 64
 	// gridStep is the spacing of the pixels that brightness is measured on.
 	gridStep = 7
 )
@@ -33,15 +37,18 @@ type background struct {
 	median []byte // I420, as the pictures
 	limit  []byte // difference above which a value is foreground
 	ready  bool
+	since  []uint16 // for how many pictures each pixel has been somebody's
+	fresh  bool     // since the last look at it
 }
 
 func newBackground(w, h int) *background {
-	return &background{w: w, h: h, stride: 1, median: make([]byte, w*h*3/2), limit: make([]byte, w*h*3/2)}
+	return &background{w: w, h: h, stride: 1, median: make([]byte, w*h*3/2), limit: make([]byte, w*h*3/2), since: make([]uint16, w*h)}
 }
 
 // forget starts anew, after the lights or the camera have changed.
 func (b *background) forget() {
 	b.frames, b.stride, b.skip, b.stale, b.ready = b.frames[:0], 1, 0, 0, false
+	clear(b.since)
 }
 
 // level copies src to dst with its brightness brought to the background's by the median ratio on a
@@ -92,8 +99,12 @@ func (b *background) level(src, dst []byte) {
 	}
 }
 
-// add takes a levelled picture into the window, and rebuilds the median when enough are new.
-func (b *background) add(picture []byte) {
+// add takes a levelled picture into the window, and rebuilds the median when enough are new. Where somebody is (who) it
+// takes what it knows already, for as long as patience: people stand on a square for many minutes. Nil is nobody.
+func (b *background) add(picture, who []byte) {
+	if who != nil {
+		b.wait(who)
+	}
 	if b.skip++; b.skip < b.stride {
 		return
 	}
@@ -107,9 +118,39 @@ func (b *background) add(picture []byte) {
 	} else {
 		b.frames = append(b.frames, make([]byte, b.w*b.h*3/2))
 	}
-	copy(b.frames[len(b.frames)-1], picture)
+	frame := b.frames[len(b.frames)-1]
+	copy(frame, picture)
+	if who != nil {
+		b.spare(frame, who)
+	}
 	if b.stale++; b.ready && (b.stale >= rebuildEvery || len(b.frames) < window/2) {
 		b.rebuild()
+	}
+}
+
+// wait counts for how long each pixel has been somebody's. A flicker is not taken for somebody who stays.
+func (b *background) wait(who []byte) {
+	for i, v := range who {
+		switch {
+		case v == 0:
+			b.since[i] -= min(b.since[i], 3)
+		case b.since[i] <= patience:
+			b.since[i]++
+		}
+	}
+}
+
+func (b *background) spare(frame, who []byte) {
+	half, n := b.w/2, b.w*b.h
+	for y := range b.h {
+		for x := range b.w {
+			i := y*b.w + x
+			if who[i] == 0 || b.since[i] > patience {
+				continue
+			}
+			u := n + y/2*half + x/2
+			frame[i], frame[u], frame[u+n/4] = b.median[i], b.median[u], b.median[u+n/4]
+		}
 	}
 }
 
@@ -165,18 +206,19 @@ func (b *background) rebuild() {
 		}
 		b.limit[i] = byte(min(60, max(floor, noiseDiffs*noise)))
 	}
-	b.stale, b.ready = 0, true
+	b.stale, b.ready, b.fresh = 0, true, true
 }
 
 // differ marks the foreground with 255, one byte per pixel, and gives its share of the picture.
 func (b *background) differ(picture, mask []byte) float64 {
 	half, n := b.w/2, b.w*b.h
+	luma, u1, v1 := b.noise(picture, 0, n), b.noise(picture, n, n+n/4), b.noise(picture, n+n/4, n*3/2)
 	count := 0
 	for y := range b.h {
 		u := n + y/2*half // of this row's colours; those of the other plane lie n/4 behind
 		for x := range b.w {
 			i, c := y*b.w+x, u+x/2
-			if b.far(picture, i) || b.far(picture, c) || b.far(picture, c+n/4) {
+			if b.far(picture, i, luma) || b.far(picture, c, u1) || b.far(picture, c+n/4, v1) {
 				mask[i] = 255
 				count++
 			} else {
@@ -187,7 +229,31 @@ func (b *background) differ(picture, mask []byte) float64 {
 	return float64(count) / float64(n)
 }
 
-func (b *background) far(picture []byte, i int) bool {
+// noise is the difference below which this picture's values from one index to another tell nothing: at dusk a camera
+// turns up its gain, and is noisier than when its background was learnt.
+func (b *background) noise(picture []byte, from, to int) int {
+	var hist [256]int
+	n := 0
+	for i := from; i < to; i += 11 {
+		d := int(picture[i]) - int(b.median[i])
+		hist[max(d, -d)]++
+		n++
+	}
+	seen, middle := 0, 0
+	for middle = range hist {
+		if seen += hist[middle]; seen > n/2 {
+			break
+		}
+	}
+	// The median of what a normal distribution is off by is 0.67 standard deviations.
+	noise := int(noiseDiffs * float64(middle) / 0.67)
+	if noise > maxNoise {
+		return 0 // no camera is that noisy: it is another picture
+	}
+	return noise
+}
+
+func (b *background) far(picture []byte, i, noise int) bool {
 	d := int(picture[i]) - int(b.median[i])
-	return d > int(b.limit[i]) || -d > int(b.limit[i])
+	return max(d, -d) > max(int(b.limit[i]), noise)
 }

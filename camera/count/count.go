@@ -25,19 +25,30 @@ const (
 	motionHistory = 16
 	// jumped is the share of the picture that no crowd covers at once: the lights or the camera changed.
 	jumped = 0.65
+	// speck is the area in pixels below which a piece is noise.
+	speck = 20
 )
 
 // Counter counts the people in one camera's pictures. It is not safe for two goroutines at once.
 type Counter struct {
-	zones         []zone
 	width, height int
 	learning      int
 	background    *background
 	motion        gocv.BackgroundSubtractorMOG2
 	open, close   gocv.Mat // morphology kernels
-	picture       []byte   // the one at hand, I420, its brightness brought to the background's
-	mask          []byte   // 255 where it differs
-	settling      int      // pictures to go until counts are trusted
+	margin        gocv.Mat
+	picture       []byte // the one at hand, I420, its brightness brought to the background's
+	mask          []byte // 255 where it differs
+	raw           []byte // the same before it was cleaned
+	around        []byte // where somebody is, with the edge
+	settling      int    // pictures to go until counts are trusted
+
+	register register
+	still    []byte // the picture as it would be if the camera had not moved
+	cover    *cover
+	pieces   *pieces
+	scale    *scale // learns how tall people are; nil if the profile says it
+	profile  camera.Profile
 }
 
 // FitSize is the size that pictures are counted in: about 480x270 in area, never larger than coded, the
@@ -63,19 +74,25 @@ func New(p camera.Profile, w, h, learning int) (*Counter, error) {
 	if learning < 3 || learning > window {
 		return nil, fmt.Errorf("learning from %d pictures: want 3 to %d", learning, window)
 	}
-	return &Counter{
-		zones: newZones(p, w, h), width: w, height: h, learning: learning, settling: learning,
+	c := &Counter{
+		profile: p, width: w, height: h, learning: learning, settling: learning,
+		register: register{w: w, h: h}, still: make([]byte, w*h*3/2), cover: newCover(w, h), pieces: newPieces(w, h),
 		background: newBackground(w, h),
 		motion:     gocv.NewBackgroundSubtractorMOG2WithParams(motionHistory, 16, true),
 		open:       gocv.GetStructuringElement(gocv.MorphRect, image.Pt(2, 3)),
 		close:      gocv.GetStructuringElement(gocv.MorphRect, image.Pt(3, 3)),
-		picture:    make([]byte, w*h*3/2), mask: make([]byte, w*h),
-	}, nil
+		margin:     gocv.GetStructuringElement(gocv.MorphRect, image.Pt(9, 9)),
+		picture:    make([]byte, w*h*3/2), mask: make([]byte, w*h), raw: make([]byte, w*h), around: make([]byte, w*h),
+	}
+	if p.Perspective == (camera.Perspective{}) {
+		c.scale = newScale(w, h)
+	}
+	return c, nil
 }
 
 // Close frees what OpenCV holds. The counter cannot be used again.
 func (c *Counter) Close() error {
-	return errors.Join(c.motion.Close(), c.open.Close(), c.close.Close())
+	return errors.Join(c.motion.Close(), c.open.Close(), c.close.Close(), c.margin.Close())
 }
 
 // Count looks at the next picture, in I420, and gives one sample per zone. The caller adds
@@ -85,6 +102,7 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 		return nil, fmt.Errorf("picture of %d bytes: want %d for %dx%d", len(i420), len(c.picture), c.width, c.height)
 	}
 	c.background.level(i420, c.picture)
+	c.hold()
 	moving, err := c.moves()
 	if err != nil {
 		return nil, err
@@ -92,27 +110,118 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 	defer func() { _ = moving.Close() }()
 	if c.settling > 0 {
 		c.settling--
-		c.background.add(c.picture)
+		c.background.add(c.picture, nil)
 		if c.settling == 0 {
 			c.background.rebuild()
 		}
-		return c.samples(nil, nil), nil
+		return c.unknown(camera.QualityLearning), nil
 	}
 	share := c.background.differ(c.picture, c.mask)
 	if share > jumped {
 		c.background.forget()
 		c.settling = c.learning
-		return c.samples(nil, nil), nil
+		return c.unknown(camera.QualityLearning), nil
 	}
-	c.background.add(c.picture)
+	copy(c.raw, c.mask)
 	if err := c.clean(); err != nil {
 		return nil, err
+	}
+	anybody := c.takeApart()
+	if err := c.surround(); err != nil {
+		return nil, err
+	}
+	defer func() { c.background.add(c.picture, c.around) }()
+	tall, known := c.heights()
+	if !known {
+		if !anybody { // however tall people are here
+			return c.samples(nil), nil
+		}
+		return c.unknown(camera.QualityLearning), nil
 	}
 	m, err := moving.DataPtrUint8()
 	if err != nil {
 		return nil, fmt.Errorf("motion mask: %w", err)
 	}
-	return c.samples(c.mask, m), nil
+	people := c.cover.people(c.mask, c.highest(), tall)
+	for i := range people {
+		people[i].moving = c.cover.share(people[i], c.mask, m)
+	}
+	return c.samples(people), nil
+}
+
+// hold moves the picture at hand to where it would lie if the camera had not moved.
+func (c *Counter) hold() {
+	if !c.background.ready {
+		return
+	}
+	n := c.width * c.height
+	if c.background.fresh {
+		c.register.learn(c.background.median[:n])
+		c.background.fresh = false
+	}
+	dx, dy, _ := c.register.shift(c.picture[:n], c.background.median[:n])
+	if max(math.Abs(dx), math.Abs(dy)) < steady {
+		return
+	}
+	c.register.move(c.picture, c.still, dx, dy)
+	c.picture, c.still = c.still, c.picture
+}
+
+// highest is the row above which nobody's feet can be.
+func (c *Counter) highest() float64 {
+	if c.scale != nil {
+		return max(4, c.scale.highest)
+	}
+	return 4
+}
+
+// surround is all that differs on people and close to them: opening has taken their edge away, and a background that took
+// it would eat its way into them.
+func (c *Counter) surround() error {
+	in, err := gocv.NewMatFromBytes(c.height, c.width, gocv.MatTypeCV8U, c.mask)
+	if err != nil {
+		return fmt.Errorf("hand the mask to OpenCV: %w", err)
+	}
+	defer func() { _ = in.Close() }()
+	out := gocv.NewMat() // in is the mask itself, which stays as it is
+	defer func() { _ = out.Close() }()
+	gocv.Dilate(in, &out, c.margin)
+	b, err := out.DataPtrUint8()
+	if err != nil {
+		return fmt.Errorf("widen the mask: %w", err)
+	}
+	for i, v := range b {
+		c.around[i] = v & c.raw[i]
+	}
+	return nil
+}
+
+// takeApart removes from the mask what are specks or ghosts, and learns how tall people are from the rest, if that is
+// not known. It says whether anybody may be there.
+func (c *Counter) takeApart() (anybody bool) {
+	n := c.width * c.height
+	found := c.pieces.find(c.mask, c.picture[:n], c.background.median[:n])
+	for _, p := range found {
+		if p.ghost || p.area < speck {
+			for _, i := range p.pixels {
+				c.mask[i] = 0
+			}
+		}
+	}
+	return c.scale == nil || c.scale.add(found)
+}
+
+// heights gives the height of somebody by the row of the feet, in pixels, once it is known.
+func (c *Counter) heights() (func(float64) float64, bool) {
+	p := c.profile.Perspective
+	if c.scale != nil {
+		if !c.scale.known {
+			return nil, false
+		}
+		p = c.scale.tallest
+	}
+	h := float64(c.height)
+	return func(foot float64) float64 { return p.PersonHeight(foot/h) * h }, true
 }
 
 // moves gives MOG2's view: 255 what changed within the last keyframes, 127 shadows.
@@ -148,17 +257,31 @@ func (c *Counter) clean() error {
 	return nil
 }
 
-// samples weighs the masks; nil masks mean that the background is still being learnt.
-func (c *Counter) samples(present, moving []byte) []camera.Sample {
-	out := make([]camera.Sample, 0, len(c.zones))
-	for _, z := range c.zones {
-		s := camera.Sample{Zone: z.id, Quality: camera.QualityLearning}
-		if present != nil {
-			s.Present, s.Moving = z.weigh(present, moving)
-			s.Low, s.High = Interval(s.Present)
-			s.Quality = camera.QualityOK
+// samples tells people by zone.
+func (c *Counter) samples(people []stand) []camera.Sample {
+	out := make([]camera.Sample, 0, len(c.profile.Zones))
+	for _, z := range c.profile.Zones {
+		s := camera.Sample{Zone: z.ID, Quality: camera.QualityOK}
+		for _, p := range people {
+			if !p.in(z.Polygon, c.width, c.height) {
+				continue
+			}
+			s.Present++
+			if p.moving > 0.3 {
+				s.Moving++
+			}
 		}
+		s.Low, s.High = Interval(s.Present)
 		out = append(out, s)
+	}
+	return out
+}
+
+// unknown tells that nothing is known of any zone yet.
+func (c *Counter) unknown(q camera.Quality) []camera.Sample {
+	out := make([]camera.Sample, 0, len(c.profile.Zones))
+	for _, z := range c.profile.Zones {
+		out = append(out, camera.Sample{Zone: z.ID, Quality: q})
 	}
 	return out
 }

@@ -40,7 +40,7 @@ func ground(r *rand.Rand, bright float64) []byte {
 // person draws the area of one standing person, feet at the point.
 func person(p []byte, x, foot int, luma, u byte) {
 	const tall = 30
-	area := silhouette * tall * tall
+	area := 0.22 * tall * tall
 	w := int(math.Round(area / tall))
 	for y := foot - tall; y < foot; y++ {
 		for dx := range w {
@@ -150,6 +150,46 @@ func TestDaylight(t *testing.T) {
 	}
 }
 
+// Who stands for twenty minutes is present all the time, and the place is empty when he has gone.
+func TestWhoStandsForLong(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	c := newCounter(t, 10)
+	for range 20 {
+		look(t, c, ground(r, 1))
+	}
+	p := ground(r, 1)
+	person(p, 30, 60, 20, 128)
+	for n := range 600 { // one every 2 s
+		if s := look(t, c, p); s[0].Present != 1 {
+			t.Fatalf("after %d pictures: %+v", n, s[0])
+		}
+	}
+	if s := look(t, c, ground(r, 1)); s[0].Present != 0 || s[0].Quality != camera.QualityOK {
+		t.Errorf("when he has gone: %+v", s[0])
+	}
+}
+
+// Whoever stood there when the camera began is background until he goes; the hole that he leaves is nobody.
+func TestWhoWasThereFromTheBeginning(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	c := newCounter(t, 10)
+	for range 20 {
+		p := ground(r, 1)
+		person(p, 30, 60, 20, 128)
+		look(t, c, p)
+	}
+	for n := range 60 {
+		if s := look(t, c, ground(r, 1)); s[0].Present != 0 {
+			t.Fatalf("%d pictures after he went: %+v", n, s[0])
+		}
+	}
+	p := ground(r, 1)
+	person(p, 30, 60, 20, 128)
+	if s := look(t, c, p); s[0].Present != 1 {
+		t.Errorf("somebody else in his place: %+v", s[0])
+	}
+}
+
 // Another picture altogether is not a crowd.
 func TestAnotherSceneIsLearntAnew(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
@@ -176,7 +216,7 @@ func TestWindow(t *testing.T) {
 	b := newBackground(width, height)
 	p := make([]byte, width*height*3/2)
 	for range window * maxStride * 3 {
-		b.add(p)
+		b.add(p, nil)
 		if len(b.frames) > window || cap(b.frames) > 2*window {
 			t.Fatalf("%d pictures, room for %d", len(b.frames), cap(b.frames))
 		}

@@ -12,11 +12,11 @@ import (
 	"github.com/pion/rtp"
 	"pgregory.net/rapid"
 
-	"klarsyn/camera/rtsp/sim"
+	"klarsyn/camera/coded"
 )
 
 // wire gives the packets of a track's frames; sets says whether keyframes carry their parameter sets.
-func wire(t *testing.T, track *sim.Track, sets, marker bool) (pkts []*rtp.Packet) {
+func wire(t *testing.T, track *coded.Track, sets, marker bool) (pkts []*rtp.Packet) {
 	t.Helper()
 	enc := &rtph264.Encoder{PayloadType: 96, PacketizationMode: 1}
 	if err := enc.Init(); err != nil {
@@ -42,9 +42,9 @@ func wire(t *testing.T, track *sim.Track, sets, marker bool) (pkts []*rtp.Packet
 	return pkts
 }
 
-func load(t *testing.T) *sim.Track {
+func load(t *testing.T) *coded.Track {
 	t.Helper()
-	track, err := sim.LoadMP4("sim/testdata/plain.mp4")
+	track, err := coded.LoadMP4("sim/testdata/plain.mp4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestParameterSetsFromSDPOrInBand(t *testing.T) {
 // A camera that is set to another size sends new parameter sets; units already handed on keep the old ones.
 func TestParameterSetsChange(t *testing.T) {
 	track := load(t)
-	old, err := sim.LoadMP4("sim/testdata/bframes_audio.mp4")
+	old, err := coded.LoadMP4("sim/testdata/bframes_audio.mp4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestAfterALossOnlyAKeyframeGoesOn(t *testing.T) {
 // Whatever packets are lost: every picture that is handed on is whole, and so is all that it is drawn over.
 func TestOnlyWholePicturesSurviveALoss(t *testing.T) {
 	for _, file := range []string{"plain.mp4", "bframes_audio.mp4"} {
-		track, err := sim.LoadMP4("sim/testdata/" + file)
+		track, err := coded.LoadMP4("sim/testdata/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"klarsyn/camera"
+	"klarsyn/camera/coded"
 	"klarsyn/camera/rtsp"
 	"klarsyn/camera/rtsp/sim"
 )
@@ -81,7 +82,7 @@ func TestFramesArriveAsTheyWereSent(t *testing.T) {
 	}
 }
 
-func sentFrame(t *testing.T, track *sim.Track, au camera.AccessUnit) int {
+func sentFrame(t *testing.T, track *coded.Track, au camera.AccessUnit) int {
 	t.Helper()
 	for i, f := range track.Frames {
 		if bytes.Equal(lastNALU(f.NALUs), lastNALU(au.NALUs)) {
@@ -96,12 +97,12 @@ func lastNALU(n [][]byte) []byte { return n[len(n)-1] }
 
 func TestClockOffsetOfTheCameraStaysBeside(t *testing.T) {
 	t.Parallel()
-	track, err := sim.LoadMP4("sim/testdata/plain.mp4")
+	track, err := coded.LoadMP4("sim/testdata/plain.mp4")
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv, err := sim.New(sim.Config{Listen: "127.0.0.1:0", Cameras: []sim.Camera{{
-		Path: "k1", Feed: track.Feed(), Username: "u", Password: password, ClockOffset: -time.Hour,
+		Path: "k1", Feed: sim.Loop(track), Username: "u", Password: password, ClockOffset: -time.Hour,
 	}}})
 	if err != nil {
 		t.Fatal(err)

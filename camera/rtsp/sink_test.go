@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"klarsyn/camera"
+	"klarsyn/camera/coded"
 	"klarsyn/camera/rtsp"
 	"klarsyn/camera/rtsp/sim"
 )
@@ -140,15 +141,15 @@ func (s *sink) wait(kind string, overDowns bool) event {
 }
 
 // square starts a server with one camera and gives what is needed to reach it.
-func square(t *testing.T, file string) (*sim.Server, *sim.Track, camera.Camera) {
+func square(t *testing.T, file string) (*sim.Server, *coded.Track, camera.Camera) {
 	t.Helper()
-	track, err := sim.LoadMP4("sim/testdata/" + file)
+	track, err := coded.LoadMP4("sim/testdata/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv, err := sim.New(sim.Config{
 		Listen:  "127.0.0.1:0",
-		Cameras: []sim.Camera{{Path: "k1", Feed: track.Feed(), Username: "klarsyn", Password: password}},
+		Cameras: []sim.Camera{{Path: "k1", Feed: sim.Loop(track), Username: "klarsyn", Password: password}},
 	})
 	if err != nil {
 		t.Fatal(err)

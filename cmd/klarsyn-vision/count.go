@@ -92,8 +92,13 @@ func (c *counting) count(nalus [][]byte) ([]camera.Sample, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.look(c.setup.Profile, c.setup.Learning, &p)
+}
+
+// look counts one small picture, with a counter for pictures of its size.
+func (c *counting) look(profile camera.Profile, learning int, p *decode.Picture) ([]camera.Sample, error) {
 	if c.counter == nil || p.Width != c.width || p.Height != c.height {
-		n, err := count.New(c.setup.Profile, p.Width, p.Height, c.setup.Learning)
+		n, err := count.New(profile, p.Width, p.Height, learning)
 		if err != nil {
 			return nil, err
 		}

@@ -26,15 +26,19 @@ const (
 	exitUsage  = 2
 )
 
-const help = `klarsyn-vision decodes and counts in a sandbox. klarsyn starts it; there is little to do with it by hand.
+const help = `klarsyn-vision decodes and counts in a sandbox. klarsyn starts it; by hand it counts recorded files.
 
 Usage:
   klarsyn-vision count     access units on stdin, samples on stdout (both pipes)
   klarsyn-vision scene     a scene's configuration on stdin, encoded frames on stdout (both pipes)
+  klarsyn-vision count --in VIDEO [--learn VIDEO] [--profile FILE] [--every keyframe|N|all] [--zones FILE] [--json]
+                           counts the people in a file
+  klarsyn-vision score --in VIDEO --counts FILE [--from N] [--to N] [as count]
+                           says how right these counts are
   klarsyn-vision version   print the build that klarsyn must match
 
 Example:
-  klarsyn demo --vision /usr/local/bin/klarsyn-vision
+  klarsyn-vision count --in square.mp4 --json
 
 Exit codes: 0 its input ended, 1 it failed (the reason is on stderr), 2 wrong use.
 `
@@ -55,6 +59,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 		_, err = io.WriteString(stdout, help)
 	case mode == "selftest" && len(args) == 2:
 		err = selftest(args[1])
+	case mode == string(wire.ModeCount) && len(args) > 1:
+		err = countFilm(args[1:], stdout, stderr)
+	case mode == "score":
+		err = scoreFilm(args[1:], stdout, stderr)
 	case len(args) > 1:
 		return usage(fmt.Sprintf("%s takes no arguments, got %q: what it must know comes over stdin", mode, args[1]))
 	case mode == "version" || mode == "--version":
@@ -68,6 +76,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if errors.Is(err, errNotPipes) {
 		return usage(err.Error())
+	}
+	if wrong := (errUsage{}); errors.As(err, &wrong) {
+		fmt.Fprintln(stderr, "klarsyn-vision:", wrong)
+		return exitUsage
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "klarsyn-vision:", wire.Sanitise(err.Error()))

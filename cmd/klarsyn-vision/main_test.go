@@ -94,7 +94,7 @@ func TestUsage(t *testing.T) {
 		"help":         {[]string{"--help"}, 0, "Example:", ""},
 		"version":      {[]string{"version"}, 0, wire.ThisBuild().Protocol, ""},
 		"unknown":      {[]string{"dance"}, 2, "", `unknown mode "dance"`},
-		"arguments":    {[]string{"count", "file.mp4"}, 2, "", "comes over stdin"},
+		"arguments":    {[]string{"count", "file.mp4"}, 2, "", "everything is a flag"},
 		"not pipes":    {[]string{"count"}, 2, "", "must be pipes"},
 		"bad selftest": {[]string{"selftest", "x"}, 1, "", "want none, "},
 	} {

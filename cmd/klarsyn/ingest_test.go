@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"klarsyn/camera"
+	"klarsyn/camera/coded"
 	"klarsyn/camera/rtsp/sim"
 	"klarsyn/policy"
 	"klarsyn/retention"
@@ -27,11 +28,11 @@ const retained = 5 * time.Minute
 // wired is a data directory whose one camera is simulated and has no zones.
 func wired(t *testing.T) layout {
 	t.Helper()
-	track, err := sim.LoadMP4("../../camera/rtsp/sim/testdata/plain.mp4")
+	track, err := coded.LoadMP4("../../camera/rtsp/sim/testdata/plain.mp4")
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := sim.New(sim.Config{Listen: "127.0.0.1:0", Cameras: []sim.Camera{{Path: "k1", Feed: track.Feed(), Username: "klarsyn", Password: "s3cret"}}})
+	srv, err := sim.New(sim.Config{Listen: "127.0.0.1:0", Cameras: []sim.Camera{{Path: "k1", Feed: sim.Loop(track), Username: "klarsyn", Password: "s3cret"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"klarsyn/camera"
-	"klarsyn/camera/rtsp/sim"
+	"klarsyn/camera/coded"
 	"klarsyn/camera/scene"
 	"klarsyn/camera/vision"
 )
@@ -20,7 +20,7 @@ type sceneFeed struct {
 	mu     sync.Mutex
 	grown  chan struct{} // closed and replaced when something was added
 	format *camera.Format
-	frames []sim.Frame
+	frames []coded.Frame
 	whole  bool
 	err    error
 }
@@ -37,7 +37,7 @@ func (f *sceneFeed) encode(ctx context.Context, visionPath string, cfg scene.Con
 		func(format camera.Format) { f.change(func() { f.format = &format }) },
 		func(_ int, e vision.Encoded) {
 			f.change(func() {
-				f.frames = append(f.frames, sim.Frame{NALUs: e.NALUs, Keyframe: e.Keyframe, Duration: time.Second / time.Duration(f.fps)})
+				f.frames = append(f.frames, coded.Frame{NALUs: e.NALUs, Keyframe: e.Keyframe, Duration: time.Second / time.Duration(f.fps)})
 			})
 		})
 	f.change(func() { f.whole, f.err = err == nil, err })
@@ -84,7 +84,7 @@ func (f *sceneFeed) Format(ctx context.Context) (camera.Format, error) {
 }
 
 // Frame is the n-th picture of an endless camera.
-func (f *sceneFeed) Frame(ctx context.Context, n int) (sim.Frame, error) {
+func (f *sceneFeed) Frame(ctx context.Context, n int) (coded.Frame, error) {
 	at := func() int {
 		if f.whole {
 			return n % len(f.frames)
@@ -92,7 +92,7 @@ func (f *sceneFeed) Frame(ctx context.Context, n int) (sim.Frame, error) {
 		return n
 	}
 	if err := f.wait(ctx, func() bool { return len(f.frames) > 0 && at() < len(f.frames) }); err != nil {
-		return sim.Frame{}, err
+		return coded.Frame{}, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"klarsyn/camera"
+	"klarsyn/camera/coded"
 	"klarsyn/camera/rtsp/sim"
 	"klarsyn/camera/scene"
 )
@@ -71,12 +72,12 @@ func openSimulation(o simOptions) (*simulation, error) {
 		s.cameras = append(s.cameras, camera.Camera{ID: id, Name: fmt.Sprintf("K%d %s", i+1, names[i%len(names)]), Profile: sc.Profile()})
 	}
 	for i, path := range o.videos {
-		track, err := sim.LoadMP4(path)
+		track, err := coded.LoadMP4(path)
 		if err != nil {
 			return nil, usageError{err}
 		}
 		id := camera.ID(fmt.Sprintf("v%d", i+1))
-		served = append(served, sim.Camera{Path: string(id), Feed: track.Feed(), Username: simUser, Password: o.password})
+		served = append(served, sim.Camera{Path: string(id), Feed: sim.Loop(track), Username: simUser, Password: o.password})
 		s.cameras = append(s.cameras, camera.Camera{ID: id, Name: "Video " + string(id), Profile: wholePicture()})
 	}
 	var err error

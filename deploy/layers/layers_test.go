@@ -41,14 +41,15 @@ var arrows = map[string][]string{
 	"retention/vault":                 {"camera", "policy", "retention", "retention/object"},
 	"retention/fsck":                  {"camera", "policy", "retention", "retention/object", "retention/timeline"},
 
+	"camera/rtsp/sim":    {"camera", "camera/coded"},
 	"camera/vision":      {"camera", "camera/vision/wire"},
 	"camera/vision/wire": {"camera"},
 
 	"api": {"camera", "policy", "retention"},
 
 	// Commands wire.
-	"cmd/klarsyn":        {"api/...", "camera", "camera/occupancy", "camera/rtsp/...", "camera/scene", "camera/segment", "camera/vision", "policy/...", "retention/..."},
-	"cmd/klarsyn-vision": {"camera", "camera/count", "camera/decode", "camera/encode", "camera/scene", "camera/vision/sandbox", "camera/vision/wire"},
+	"cmd/klarsyn":        {"api/...", "camera", "camera/coded", "camera/occupancy", "camera/rtsp/...", "camera/scene", "camera/segment", "camera/vision", "policy/...", "retention/..."},
+	"cmd/klarsyn-vision": {"camera", "camera/coded", "camera/count", "camera/decode", "camera/encode", "camera/scene", "camera/vision/sandbox", "camera/vision/wire"},
 
 	"deploy/testenv": {"..."},
 }

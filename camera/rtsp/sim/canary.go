@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"klarsyn/camera"
+	"klarsyn/camera/coded"
 )
 
 // Canary stands in every access unit that a simulated camera sends. Wherever it is found outside a
@@ -26,7 +27,7 @@ func canarySEI(c camera.Codec) []byte {
 
 // dress puts the parameter sets before a keyframe that lacks them and the canary before the first
 // slice, which is where the standard wants both. The frame's own slice is not changed: it is shared.
-func dress(f camera.Format, frame Frame, canary []byte) [][]byte {
+func dress(f camera.Format, frame coded.Frame, canary []byte) [][]byte {
 	first := slices.IndexFunc(frame.NALUs, func(n []byte) bool { return isSlice(f.Codec, n) })
 	if first < 0 {
 		first = len(frame.NALUs)

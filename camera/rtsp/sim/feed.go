@@ -2,21 +2,10 @@ package sim
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
 
 	"klarsyn/camera"
+	"klarsyn/camera/coded"
 )
-
-// Frame is one coded picture, in decoding order.
-type Frame struct {
-	NALUs    [][]byte // without start codes; parameter sets may be left out
-	Keyframe bool
-	// Duration is the time to the next frame's decoding; PTSOffset is presentation minus decoding time.
-	Duration  time.Duration
-	PTSOffset time.Duration
-}
 
 // Feed hands out the frames of an endless camera as they become available, so that serving can start
 // before a whole loop is encoded. A camera calls it from one goroutine, with n counting up from 0 for
@@ -24,52 +13,18 @@ type Frame struct {
 type Feed interface {
 	// Format may wait until the parameter sets are known.
 	Format(ctx context.Context) (camera.Format, error)
-	Frame(ctx context.Context, n int) (Frame, error)
+	Frame(ctx context.Context, n int) (coded.Frame, error)
 }
 
-// Track is one loop of a camera: the first frame is a keyframe.
-type Track struct {
-	Format camera.Format
-	Frames []Frame
-}
+// Loop is a camera that shows a track again and again. The track must be valid and must not change any more.
+func Loop(t *coded.Track) Feed { return loop{t} }
 
-// Validate says why a track cannot be looped.
-func (t *Track) Validate() error {
-	if len(t.Frames) == 0 {
-		return errors.New("track has no frames")
-	}
-	if !t.Frames[0].Keyframe {
-		return errors.New("track does not begin with a keyframe: a loop of it could not be decoded")
-	}
-	if len(t.Format.SPS) == 0 || len(t.Format.PPS) == 0 || (t.Format.Codec == camera.H265 && len(t.Format.VPS) == 0) {
-		return errors.New("track has no parameter sets")
-	}
-	for i, f := range t.Frames {
-		if f.Duration <= 0 {
-			return fmt.Errorf("frame %d has no duration: the loop would run without pause", i)
-		}
-	}
-	return nil
-}
-
-// Duration is the length of one loop.
-func (t *Track) Duration() time.Duration {
-	var d time.Duration
-	for _, f := range t.Frames {
-		d += f.Duration
-	}
-	return d
-}
-
-// Feed loops the track. The track must be valid and must not change any more.
-func (t *Track) Feed() Feed { return loop{t} }
-
-type loop struct{ track *Track }
+type loop struct{ track *coded.Track }
 
 func (l loop) Format(context.Context) (camera.Format, error) {
 	return l.track.Format, l.track.Validate()
 }
 
-func (l loop) Frame(_ context.Context, n int) (Frame, error) {
+func (l loop) Frame(_ context.Context, n int) (coded.Frame, error) {
 	return l.track.Frames[n%len(l.track.Frames)], nil
 }

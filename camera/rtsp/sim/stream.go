@@ -16,6 +16,7 @@ import (
 	"github.com/pion/rtp"
 
 	"klarsyn/camera"
+	"klarsyn/camera/coded"
 )
 
 const (
@@ -81,7 +82,7 @@ func (st *stream) run(ctx context.Context, server *gortsplib.Server) error {
 
 // pace sends frame n at the sum of the durations before it, counted from one start: sleeping late once
 // does not make all later frames late.
-func (st *stream) pace(ctx context.Context, f camera.Format, media *description.Media, pack packetizer, frame Frame) error {
+func (st *stream) pace(ctx context.Context, f camera.Format, media *description.Media, pack packetizer, frame coded.Frame) error {
 	var (
 		start   = time.Now()
 		due     time.Duration // of the next frame, since start

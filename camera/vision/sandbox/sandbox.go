@@ -22,7 +22,8 @@ var ErrNotEnforced = errors.New("sandbox is not enforced")
 
 // Limits are the bounds that stay when the rights are gone.
 type Limits struct {
-	Data uint64 // bytes of private writable memory (RLIMIT_DATA)
+	Data   uint64 // bytes of private writable memory (RLIMIT_DATA)
+	Output uint64 // bytes that may be written to a file that is open already, such as standard output (RLIMIT_FSIZE)
 }
 
 // Drop gives up files, network, processes and privileges for good, and asserts that they are gone. The
@@ -43,7 +44,7 @@ func Drop(l Limits) error {
 	}{
 		{"RLIMIT_DATA", unix.RLIMIT_DATA, l.Data},
 		{"RLIMIT_CORE", unix.RLIMIT_CORE, 0}, // a core file would hold decoded pictures
-		{"RLIMIT_FSIZE", unix.RLIMIT_FSIZE, 0},
+		{"RLIMIT_FSIZE", unix.RLIMIT_FSIZE, l.Output},
 	} {
 		if err := unix.Setrlimit(limit.which, &unix.Rlimit{Cur: limit.value, Max: limit.value}); err != nil {
 			return fmt.Errorf("set %s to %d: %w", limit.name, limit.value, err)

@@ -1,0 +1,249 @@
+//go:build cgo
+
+package count
+
+import (
+	"container/heap"
+	"math"
+
+	"klarsyn/camera"
+)
+
+const (
+	// A silhouette is looked at on a grid of columns and rows over a box that is this wide and one high, in heights.
+	columns, rows = 10, 24
+	boxWidth      = 0.44
+	// stray is how probable foreground is where nobody stands, next to somebody.
+	stray = 0.25
+	// believed is the mean log-likelihood per visible point above which a silhouette is a person, and visible the
+	// share of its weight that must not be hidden by nearer ones.
+	believed = 0.18
+	visible  = 0.45
+)
+
+// silhouette is how probable it is that a point of the box around somebody is covered.
+type silhouette [rows][columns]float64
+
+// upright is the mean of people who stand and walk, seen from all sides: head, shoulders, and legs that are sometimes
+// apart. Half widths in heights by the height at which they are.
+func upright() (s silhouette) {
+	outline := []struct{ at, half float64 }{{0, 0.03}, {0.04, 0.055}, {0.13, 0.06}, {0.18, 0.11}, {0.3, 0.135}, {0.45, 0.13}, {0.55, 0.115}, {0.75, 0.1}, {0.92, 0.1}, {1, 0.08}}
+	for r := range rows {
+		at, half := (float64(r)+0.5)/rows, 0.0
+		for i := 1; i < len(outline); i++ {
+			if a, b := outline[i-1], outline[i]; at <= b.at {
+				half = a.half + (b.half-a.half)*(at-a.at)/(b.at-a.at)
+				break
+			}
+		}
+		for c := range columns {
+			x := math.Abs((float64(c)+0.5)/columns-0.5) * boxWidth
+			// The outline of one is not that of the next.
+			s[r][c] = max(0.06, min(0.93, 1/(1+math.Exp((x-half)/0.022))))
+		}
+	}
+	return s
+}
+
+// stand is somebody in the picture.
+type stand struct {
+	x, foot, tall float64 // pixels
+	gain          float64 // what explaining him is worth, in pixels
+	moving        float64 // share of what is seen of him that moves
+}
+
+// cover explains a mask by people.
+type cover struct {
+	w, h          int
+	shape         silhouette
+	covered, bare [rows][columns]float32 // log-likelihood ratios of foreground and of background
+	explained     []byte
+	sums          []int32 // integral image of the mask
+}
+
+func newCover(w, h int) *cover {
+	c := &cover{w: w, h: h, shape: upright(), explained: make([]byte, w*h), sums: make([]int32, (w+1)*(h+1))}
+	for r := range rows {
+		for k := range columns {
+			p := c.shape[r][k]
+			c.covered[r][k] = float32(math.Log(p / stray))
+			c.bare[r][k] = float32(math.Log((1 - p) / (1 - stray)))
+		}
+	}
+	return c
+}
+
+// people finds who stands where, best explained first. tall gives the height in pixels of somebody whose feet are at a
+// row, highest the row above which there are none; feet may be a little below the picture.
+func (c *cover) people(mask []byte, highest float64, tall func(foot float64) float64) []stand {
+	clear(c.explained)
+	c.integrate(mask)
+	var queue stands
+	for foot := highest; foot < float64(c.h)*1.25; {
+		t := tall(foot)
+		step := max(1.5, t/14)
+		if foot-t*0.55 > float64(c.h) || t < 6 {
+			foot += step
+			continue
+		}
+		for x := step / 2; x < float64(c.w); x += step {
+			if c.crowded(x, foot, t) {
+				if g := c.gain(mask, x, foot, t); g > 0 {
+					queue = append(queue, stand{x: x, foot: foot, tall: t, gain: g})
+				}
+			}
+		}
+		foot += step
+	}
+	heap.Init(&queue)
+	var found []stand
+	for queue.Len() > 0 {
+		s := queue[0]
+		if near(found, s) {
+			heap.Pop(&queue)
+			continue
+		}
+		// What others explain meanwhile does not count again: gains only fall, so the best is known once its own is fresh.
+		fresh := c.gain(mask, s.x, s.foot, s.tall)
+		if fresh <= 0 {
+			heap.Pop(&queue)
+			continue
+		}
+		if fresh < s.gain*0.999 {
+			queue[0].gain = fresh
+			heap.Fix(&queue, 0)
+			continue
+		}
+		heap.Pop(&queue)
+		found = append(found, s)
+		c.explain(s)
+	}
+	return found
+}
+
+func (c *cover) integrate(mask []byte) {
+	w := c.w + 1
+	for y := range c.h {
+		row := int32(0)
+		for x := range c.w {
+			if mask[y*c.w+x] != 0 {
+				row++
+			}
+			c.sums[(y+1)*w+x+1] = c.sums[y*w+x+1] + row
+		}
+	}
+}
+
+// area is how much of a rectangle is foreground, in pixels; what lies outside the picture is not.
+func (c *cover) area(x0, y0, x1, y1 float64) (foreground, all float64) {
+	ax, ay := max(0, min(c.w, int(x0))), max(0, min(c.h, int(y0)))
+	bx, by := max(ax, min(c.w, int(x1))), max(ay, min(c.h, int(y1)))
+	w := c.w + 1
+	return float64(c.sums[by*w+bx] - c.sums[ay*w+bx] - c.sums[by*w+ax] + c.sums[ay*w+ax]), float64((bx - ax) * (by - ay))
+}
+
+// crowded is a quick look at whether there is any reason to look.
+func (c *cover) crowded(x, foot, tall float64) bool {
+	f, all := c.area(x-0.1*tall, foot-tall, x+0.1*tall, foot)
+	return all > 0 && f > 0.4*all
+}
+
+// gain is the log-likelihood ratio of somebody here against nobody, over what is visible, in pixels: who is nearer
+// explains more and is asked first, and he is also the one who hides others. It is 0 if he is not believed.
+func (c *cover) gain(mask []byte, x, foot, tall float64) float64 {
+	sum, weight, seen := float32(0), 0.0, 0.0
+	left, top := x-boxWidth/2*tall, foot-tall
+	points := 0
+	for r := range rows {
+		y := int(top + (float64(r)+0.5)/rows*tall)
+		for k := range columns {
+			p := c.shape[r][k]
+			weight += p
+			px := int(left + (float64(k)+0.5)/columns*boxWidth*tall)
+			if y < 0 || y >= c.h || px < 0 || px >= c.w {
+				continue
+			}
+			i := y*c.w + px
+			if c.explained[i] != 0 {
+				continue
+			}
+			seen += p
+			points++
+			if mask[i] != 0 {
+				sum += c.covered[r][k]
+			} else {
+				sum += c.bare[r][k]
+			}
+		}
+	}
+	if seen < visible*weight || points == 0 {
+		return 0
+	}
+	if mean := float64(sum) / float64(points); mean <= believed {
+		return 0
+	}
+	return float64(sum) * boxWidth * tall * tall / (rows * columns)
+}
+
+// explain takes what somebody covers.
+func (c *cover) explain(s stand) {
+	left, top := s.x-boxWidth/2*s.tall, s.foot-s.tall
+	for y := max(0, int(top)); y < min(c.h, int(s.foot)+1); y++ {
+		r := max(0, min(rows-1, int((float64(y)-top)/s.tall*rows)))
+		for x := max(0, int(left)); x < min(c.w, int(left+boxWidth*s.tall)+1); x++ {
+			k := max(0, min(columns-1, int((float64(x)-left)/(boxWidth*s.tall)*columns)))
+			if c.shape[r][k] > 0.12 {
+				c.explained[y*c.w+x] = 1
+			}
+		}
+	}
+}
+
+// share is how much of the foreground somebody covers moves. What MOG2 calls a shadow (127) moves, too: it is as often
+// a dark coat over light stone.
+func (c *cover) share(s stand, mask, moving []byte) float64 {
+	seen, moves := 0, 0
+	left, top := s.x-boxWidth/2*s.tall, s.foot-s.tall
+	for r := range rows {
+		for k := range columns {
+			x, y := int(left+(float64(k)+0.5)/columns*boxWidth*s.tall), int(top+(float64(r)+0.5)/rows*s.tall)
+			if c.shape[r][k] < 0.3 || x < 0 || y < 0 || x >= c.w || y >= c.h || mask[y*c.w+x] == 0 {
+				continue
+			}
+			seen++
+			if moving[y*c.w+x] != 0 {
+				moves++
+			}
+		}
+	}
+	return float64(moves) / float64(max(1, seen))
+}
+
+// near says that two would stand in one another.
+func near(found []stand, s stand) bool {
+	for _, f := range found {
+		if math.Abs(f.x-s.x) < 0.2*s.tall && math.Abs(f.foot-s.foot) < 0.25*s.tall {
+			return true
+		}
+	}
+	return false
+}
+
+// in says whether somebody's feet are in a polygon. Feet below the picture are at its edge.
+func (s stand) in(polygon []camera.Point, w, h int) bool {
+	return inside(polygon, camera.Point{X: s.x / float64(w), Y: min(s.foot/float64(h), 0.999)})
+}
+
+// stands are those who may be there, the most probable first.
+type stands []stand
+
+func (s stands) Len() int           { return len(s) }
+func (s stands) Less(i, j int) bool { return s[i].gain > s[j].gain }
+func (s stands) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
+func (s *stands) Push(x any)        { *s = append(*s, x.(stand)) }
+func (s *stands) Pop() any {
+	old := *s
+	x := old[len(old)-1]
+	*s = old[:len(old)-1]
+	return x
+}

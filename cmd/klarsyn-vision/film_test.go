@@ -1,0 +1,121 @@
+//go:build cgo
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const smallFilm = "../../camera/rtsp/sim/testdata/bframes_audio.mp4"
+
+// A file is counted in the sandbox, each picture once and in the order shown, to a pipe as to a file.
+func TestCountFilm(t *testing.T) {
+	for _, c := range []struct {
+		every  string
+		frames []int
+	}{{"keyframe", []int{0, 25}}, {"10", []int{0, 10, 20, 30, 40}}} {
+		path := filepath.Join(t.TempDir(), "out.jsonl")
+		out, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stderr bytes.Buffer
+		cmd := exec.Command(built, "count", "--in", smallFilm, "--every", c.every, "--json")
+		cmd.Stdout, cmd.Stderr = out, &stderr
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%v: %s", err, &stderr)
+		}
+		out.Close()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var frames []int
+		for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
+			var line map[string]any
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"t", "frame", "present", "low", "high", "moving", "zones", "quality"} {
+				if _, ok := line[name]; !ok {
+					t.Fatalf("%s is missing in %s", name, lines.Text())
+				}
+			}
+			if line["quality"] == "learning" && line["present"] != nil {
+				t.Errorf("a number while learning: %s", lines.Text())
+			}
+			frame := line["frame"].(float64)
+			frames = append(frames, int(frame))
+			if want := frame / 25; line["t"].(float64) < want-0.001 || line["t"].(float64) > want+0.001 {
+				t.Errorf("frame %g at %v s, want %g", frame, line["t"], want)
+			}
+		}
+		if fmt.Sprint(frames) != fmt.Sprint(c.frames) {
+			t.Errorf("--every %s: frames %v, want %v", c.every, frames, c.frames)
+		}
+	}
+}
+
+func TestScoreFilm(t *testing.T) {
+	truth := filepath.Join(t.TempDir(), "truth.csv")
+	text := "frame,count\n"
+	for n := range 50 {
+		text += fmt.Sprintf("%d,2\n", n)
+	}
+	if err := os.WriteFile(truth, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(built, "score", "--in", smallFilm, "--learn", smallFilm, "--counts", truth, "--every", "5", "--from", "20", "--json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s scored
+	if err := json.Unmarshal(out, &s); err != nil {
+		t.Fatal(err)
+	}
+	if s.Pictures+s.Unknown != 6 || s.Pictures > 0 && s.Mean != 2 {
+		t.Errorf("%+v: six pictures from 20 on", s)
+	}
+}
+
+func TestFilmMistakes(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"no file":      {[]string{"count", "--json"}, "--in is missing"},
+		"missing file": {[]string{"count", "--in", "/nowhere.mp4"}, "/nowhere.mp4"},
+		"no film":      {[]string{"count", "--in", write("text.mp4", "not a film")}, "not an MP4"},
+		"every":        {[]string{"count", "--in", smallFilm, "--every", "second"}, "keyframe, all, or a number"},
+		"a flag":       {[]string{"count", "--input", "x"}, "-input"},
+		"profile":      {[]string{"count", "--in", smallFilm, "--profile", write("p.yaml", "zonse: []\n")}, "zonse"},
+		"zones":        {[]string{"count", "--in", smallFilm, "--zones", write("z.yaml", "- {id: a, polygon: [{x: 0, y: 0}]}\n")}, "corners"},
+		"no counts":    {[]string{"score", "--in", smallFilm}, "--counts is missing"},
+		"counts":       {[]string{"score", "--in", smallFilm, "--counts", write("c.csv", "frame,count\n1,many\n")}, "line 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := exec.Command(built, c.args...).CombinedOutput()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != exitUsage || !strings.Contains(string(out), c.says) {
+				t.Errorf("%v: %s; want exit 2 and %q", err, out, c.says)
+			}
+		})
+	}
+}

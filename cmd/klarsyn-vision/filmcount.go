@@ -1,0 +1,246 @@
+//go:build cgo
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+
+	"github.com/goccy/go-yaml"
+
+	"klarsyn/camera"
+	"klarsyn/camera/count"
+	"klarsyn/camera/decode"
+	"klarsyn/camera/vision/sandbox"
+)
+
+// errUsage is wrong use: exit code 2.
+type errUsage struct{ error }
+
+// counted is one picture's numbers, as klarsyn-vision count prints them.
+type counted struct {
+	T       float64             `json:"t"` // seconds since the first picture
+	Frame   int                 `json:"frame"`
+	Present *float64            `json:"present"` // null unless the quality is ok: unknown is never zero
+	Low     *float64            `json:"low"`
+	High    *float64            `json:"high"`
+	Moving  *float64            `json:"moving"`
+	Zones   map[string]*numbers `json:"zones"`
+	Quality camera.Quality      `json:"quality"`
+	Fault   string              `json:"fault,omitempty"`
+}
+
+// numbers is one zone's part.
+type numbers struct {
+	Present float64 `json:"present"`
+	Low     float64 `json:"low"`
+	High    float64 `json:"high"`
+	Moving  float64 `json:"moving"`
+}
+
+// filming is what count and score have in common: a film, how it is looked at, and what is known of its camera.
+type filming struct {
+	in, learn, profile, zones, every string
+	asJSON                           bool
+
+	film, lesson *film
+	each         every
+	known        camera.Profile
+	whole        bool // zones were not given: all of the picture is one
+}
+
+// lessons is how many pictures of a film are learnt from, about: ten minutes of keyframes.
+const lessons = 300
+
+// everywhere is the zone of a picture for which none was given.
+const everywhere = "all"
+
+func (f *filming) flags(name string, stderr io.Writer) *flag.FlagSet {
+	s := flag.NewFlagSet("klarsyn-vision "+name, flag.ContinueOnError)
+	s.SetOutput(stderr)
+	s.StringVar(&f.in, "in", "", "MP4 file with H.264 or H.265 (required)")
+	s.StringVar(&f.learn, "learn", "", "MP4 file of the same camera to learn the background from, beforehand")
+	s.StringVar(&f.profile, "profile", "", "YAML or JSON file with zones and perspective (default: the whole picture, and the scale is learnt from people who walk alone)")
+	s.StringVar(&f.zones, "zones", "", "YAML or JSON file with a list of zones, instead of the profile's")
+	s.StringVar(&f.every, "every", "keyframe", "which pictures: keyframe, all, or a number for each n'th")
+	s.BoolVar(&f.asJSON, "json", false, "print JSON, for programs")
+	return s
+}
+
+// open reads all that is to be read, as long as there is a right to.
+func (f *filming) open() error {
+	if f.in == "" {
+		return errUsage{errors.New("--in is missing: name an MP4 file")}
+	}
+	switch n, err := strconv.Atoi(f.every); {
+	case f.every == "keyframe":
+	case f.every == "all":
+		f.each = 1
+	case err == nil && n > 0:
+		f.each = every(n)
+	default:
+		return errUsage{fmt.Errorf("--every %q: want keyframe, all, or a number from 1 on", f.every)}
+	}
+	if err := readYAML(f.profile, "--profile", &f.known); err != nil {
+		return err
+	}
+	if f.zones != "" {
+		f.known.Zones = nil
+		if err := readYAML(f.zones, "--zones", &f.known.Zones); err != nil {
+			return err
+		}
+	}
+	if len(f.known.Zones) == 0 {
+		f.whole = true
+		f.known.Zones = []camera.Zone{{ID: everywhere, Polygon: []camera.Point{{X: 0, Y: 0}, {X: 1, Y: 0}, {X: 1, Y: 1}, {X: 0, Y: 1}}}}
+	}
+	if err := f.known.Validate(); err != nil {
+		return errUsage{fmt.Errorf("profile: %w", err)}
+	}
+	var err error
+	if f.film, err = readFilm(f.in); err != nil {
+		return errUsage{fmt.Errorf("--in: %w", err)}
+	}
+	if f.learn != "" {
+		if f.lesson, err = readFilm(f.learn); err != nil {
+			return errUsage{fmt.Errorf("--learn: %w", err)}
+		}
+	}
+	return nil
+}
+
+func readYAML(path, flag string, into any) error {
+	if path == "" {
+		return nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return errUsage{fmt.Errorf("%s: %w", flag, err)}
+	}
+	if err := yaml.UnmarshalWithOptions(b, into, yaml.Strict()); err != nil {
+		return errUsage{fmt.Errorf("%s %s: %w", flag, path, err)}
+	}
+	return nil
+}
+
+// run drops every right and looks at the film; each gets one picture's numbers.
+func (f *filming) run(each func(counted) error) error {
+	if err := prepare(); err != nil {
+		return err
+	}
+	limits := countLimits()
+	limits.Data += 2 * f.film.size
+	if f.lesson != nil {
+		limits.Data += 2 * f.lesson.size
+	}
+	limits.Output = 1 << 30
+	if err := sandbox.Drop(limits); err != nil {
+		return err
+	}
+	c := &counting{}
+	defer c.close()
+	if f.lesson != nil {
+		// Twice: the first time for what is always there, the second for how tall people are in front of it.
+		each := every(max(1, len(f.lesson.at)/lessons))
+		for range 2 {
+			err := f.lesson.pictures(each, func(_ int, p *decode.Picture, err error) error {
+				if err != nil {
+					return nil // what the camera sends damaged teaches nothing
+				}
+				_, err = c.look(f.known, 0, p)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return f.film.pictures(f.each, func(n int, p *decode.Picture, err error) error {
+		out := counted{T: math.Round(f.film.at[n].Seconds()*1e6) / 1e6, Frame: n, Zones: map[string]*numbers{}, Quality: camera.QualityUnknown}
+		if err != nil {
+			out.Fault = err.Error()
+			return each(out)
+		}
+		samples, err := c.look(f.known, 0, p)
+		if err != nil {
+			return err
+		}
+		out.add(samples, f.whole)
+		return each(out)
+	})
+}
+
+// add sums zones up.
+func (c *counted) add(samples []camera.Sample, whole bool) {
+	var sum numbers
+	for _, s := range samples {
+		c.Quality = s.Quality
+		n := &numbers{Present: s.Present, Low: s.Low, High: s.High, Moving: s.Moving}
+		if s.Quality != camera.QualityOK {
+			n = nil
+		} else {
+			sum.Present += n.Present
+			sum.Moving += n.Moving
+		}
+		if !whole {
+			c.Zones[s.Zone] = n
+		}
+	}
+	if c.Quality != camera.QualityOK {
+		return
+	}
+	sum.Low, sum.High = count.Interval(sum.Present)
+	c.Present, c.Low, c.High, c.Moving = &sum.Present, &sum.Low, &sum.High, &sum.Moving
+}
+
+// countFilm is klarsyn-vision count with a file.
+func countFilm(args []string, stdout, stderr io.Writer) error {
+	var f filming
+	set := f.flags("count", stderr)
+	if done, err := parsed(set, args, `klarsyn-vision count --in square.mp4 --learn yesterday.mp4 --profile k1.yaml --json`); done || err != nil {
+		return err
+	}
+	if err := f.open(); err != nil {
+		return err
+	}
+	out := bufio.NewWriter(stdout)
+	enc := json.NewEncoder(out)
+	err := f.run(func(c counted) error {
+		if f.asJSON {
+			return enc.Encode(c)
+		}
+		if c.Present == nil {
+			_, err := fmt.Fprintf(out, "%8.2f s  picture %6d  %s %s\n", c.T, c.Frame, c.Quality, c.Fault)
+			return err
+		}
+		_, err := fmt.Fprintf(out, "%8.2f s  picture %6d  present %5.1f (%.1f to %.1f), moving %5.1f\n", c.T, c.Frame, *c.Present, *c.Low, *c.High, *c.Moving)
+		return err
+	})
+	return errors.Join(err, out.Flush())
+}
+
+// parsed reads flags; done says that only help was wanted.
+func parsed(set *flag.FlagSet, args []string, example string) (done bool, err error) {
+	set.Usage = func() {
+		fmt.Fprintf(set.Output(), "Usage of %s:\n", set.Name())
+		set.PrintDefaults()
+		fmt.Fprintf(set.Output(), "\nExample:\n  %s\n", example)
+	}
+	err = set.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return true, nil
+	case err != nil:
+		return false, errUsage{err}
+	case set.NArg() > 0:
+		return false, errUsage{fmt.Errorf("unexpected argument %q: everything is a flag", set.Arg(0))}
+	}
+	return false, nil
+}
