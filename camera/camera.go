@@ -135,7 +135,7 @@ type Zone struct {
 
 // Perspective gives the height of a standing person, as a fraction of the picture's height, whose feet
 // are at row y (also a fraction): Slope·y + Offset, never less than 0.01. A fixed camera over flat
-// ground makes it linear.
+// ground makes it linear. The zero value says that it is not known: then the counter learns it from people who walk alone.
 type Perspective struct {
 	Slope  float64 `json:"slope" yaml:"slope"`
 	Offset float64 `json:"offset" yaml:"offset"`

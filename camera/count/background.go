@@ -20,6 +20,7 @@ const (
 	// patience is for how many pictures somebody who stands still is not taken for background: 25 minutes at one every
 	// 2 s. After it a cart that was left there becomes part of the square.
 	patience = 750
+	// maxNoise is the difference that no camera's noise reaches.
 	maxNoise = 64
 	// gridStep is the spacing of the pixels that brightness is measured on.
 	gridStep = 7
@@ -38,7 +39,7 @@ type background struct {
 	limit  []byte // difference above which a value is foreground
 	ready  bool
 	since  []uint16 // for how many pictures each pixel has been somebody's
-	fresh  bool     // since the last look at it
+	fresh  bool     // rebuilt since somebody asked
 }
 
 func newBackground(w, h int) *background {
@@ -140,6 +141,7 @@ func (b *background) wait(who []byte) {
 	}
 }
 
+// spare puts the background into a frame where somebody is.
 func (b *background) spare(frame, who []byte) {
 	half, n := b.w/2, b.w*b.h
 	for y := range b.h {
@@ -248,7 +250,7 @@ func (b *background) noise(picture []byte, from, to int) int {
 	// The median of what a normal distribution is off by is 0.67 standard deviations.
 	noise := int(noiseDiffs * float64(middle) / 0.67)
 	if noise > maxNoise {
-		return 0 // no camera is that noisy: it is another picture
+		return 0 // it is another picture
 	}
 	return noise
 }

@@ -1,8 +1,8 @@
 //go:build cgo
 
-// Package count estimates how many people stand and move in each zone of a small picture, from the
-// area that differs from the background. It keeps no feature of a person, only a background. Only
-// klarsyn-vision imports it. No OpenCV type leaves it.
+// Package count estimates how many people stand and move in each zone of a small picture, by the silhouettes that
+// explain what differs from the background. It keeps no feature of a person: a background, and of people heights and
+// rows alone. Only klarsyn-vision imports it. No OpenCV type leaves it.
 package count
 
 import (
@@ -25,6 +25,9 @@ const (
 	motionHistory = 16
 	// jumped is the share of the picture that no crowd covers at once: the lights or the camera changed.
 	jumped = 0.65
+	// adrift is for how many pictures in a row the camera may lie further away than is looked before the place where it
+	// points now is learnt.
+	adrift = 5
 	// speck is the area in pixels below which a piece is noise.
 	speck = 20
 )
@@ -36,15 +39,16 @@ type Counter struct {
 	background    *background
 	motion        gocv.BackgroundSubtractorMOG2
 	open, close   gocv.Mat // morphology kernels
-	margin        gocv.Mat
-	picture       []byte // the one at hand, I420, its brightness brought to the background's
-	mask          []byte // 255 where it differs
-	raw           []byte // the same before it was cleaned
-	around        []byte // where somebody is, with the edge
-	settling      int    // pictures to go until counts are trusted
+	margin        gocv.Mat // around people
+	picture       []byte   // the one at hand, I420, brought to the background's brightness and place
+	mask          []byte   // 255 where it differs
+	raw           []byte   // the same before it was cleaned
+	around        []byte   // where somebody is, with the edge
+	settling      int      // pictures to go until counts are trusted
 
 	register register
-	still    []byte // the picture as it would be if the camera had not moved
+	astray   int    // pictures in a row whose place was not found
+	still    []byte // where the picture is moved to
 	cover    *cover
 	pieces   *pieces
 	scale    *scale // learns how tall people are; nil if the profile says it
@@ -102,7 +106,7 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 		return nil, fmt.Errorf("picture of %d bytes: want %d for %dx%d", len(i420), len(c.picture), c.width, c.height)
 	}
 	c.background.level(i420, c.picture)
-	c.hold()
+	found := c.hold()
 	moving, err := c.moves()
 	if err != nil {
 		return nil, err
@@ -114,13 +118,19 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 		if c.settling == 0 {
 			c.background.rebuild()
 		}
-		return c.unknown(camera.QualityLearning), nil
+		return c.uncounted(), nil
 	}
-	share := c.background.differ(c.picture, c.mask)
-	if share > jumped {
-		c.background.forget()
-		c.settling = c.learning
-		return c.unknown(camera.QualityLearning), nil
+	// A picture in another place is full of edges that look like people.
+	if !found {
+		if c.astray++; c.astray >= adrift {
+			c.begin()
+		}
+		return c.uncounted(), nil
+	}
+	c.astray = 0
+	if share := c.background.differ(c.picture, c.mask); share > jumped {
+		c.begin()
+		return c.uncounted(), nil
 	}
 	copy(c.raw, c.mask)
 	if err := c.clean(); err != nil {
@@ -136,7 +146,7 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 		if !anybody { // however tall people are here
 			return c.samples(nil), nil
 		}
-		return c.unknown(camera.QualityLearning), nil
+		return c.uncounted(), nil
 	}
 	m, err := moving.DataPtrUint8()
 	if err != nil {
@@ -149,22 +159,30 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 	return c.samples(people), nil
 }
 
-// hold moves the picture at hand to where it would lie if the camera had not moved.
-func (c *Counter) hold() {
+// begin learns the background anew.
+func (c *Counter) begin() {
+	c.background.forget()
+	c.settling, c.astray = c.learning, 0
+}
+
+// hold moves the picture at hand to where it would lie if the camera had not moved; false if that is further than is
+// looked.
+func (c *Counter) hold() bool {
 	if !c.background.ready {
-		return
+		return true
 	}
 	n := c.width * c.height
 	if c.background.fresh {
 		c.register.learn(c.background.median[:n])
 		c.background.fresh = false
 	}
-	dx, dy, _ := c.register.shift(c.picture[:n], c.background.median[:n])
-	if max(math.Abs(dx), math.Abs(dy)) < steady {
-		return
+	dx, dy, atEdge := c.register.shift(c.picture[:n], c.background.median[:n])
+	if atEdge || max(math.Abs(dx), math.Abs(dy)) < steady {
+		return !atEdge
 	}
 	c.register.move(c.picture, c.still, dx, dy)
 	c.picture, c.still = c.still, c.picture
+	return true
 }
 
 // highest is the row above which nobody's feet can be.
@@ -201,14 +219,17 @@ func (c *Counter) surround() error {
 func (c *Counter) takeApart() (anybody bool) {
 	n := c.width * c.height
 	found := c.pieces.find(c.mask, c.picture[:n], c.background.median[:n])
+	kept := found[:0]
 	for _, p := range found {
-		if p.ghost || p.area < speck {
-			for _, i := range p.pixels {
-				c.mask[i] = 0
-			}
+		if !p.ghost && p.area >= speck {
+			kept = append(kept, p)
+			continue
+		}
+		for _, i := range p.pixels {
+			c.mask[i] = 0
 		}
 	}
-	return c.scale == nil || c.scale.add(found)
+	return c.scale == nil || c.scale.add(kept)
 }
 
 // heights gives the height of somebody by the row of the feet, in pixels, once it is known.
@@ -218,7 +239,7 @@ func (c *Counter) heights() (func(float64) float64, bool) {
 		if !c.scale.known {
 			return nil, false
 		}
-		p = c.scale.tallest
+		p = c.scale.perspective
 	}
 	h := float64(c.height)
 	return func(foot float64) float64 { return p.PersonHeight(foot/h) * h }, true
@@ -253,7 +274,7 @@ func (c *Counter) clean() error {
 	if err != nil {
 		return fmt.Errorf("clean the mask: %w", err)
 	}
-	copy(c.mask, b) // b is OpenCV's memory and goes with the Mat
+	copy(c.mask, b) // b is the mask itself, as long as OpenCV wrote in place
 	return nil
 }
 
@@ -277,11 +298,11 @@ func (c *Counter) samples(people []stand) []camera.Sample {
 	return out
 }
 
-// unknown tells that nothing is known of any zone yet.
-func (c *Counter) unknown(q camera.Quality) []camera.Sample {
+// uncounted tells that the background, or the scale, is not known well enough.
+func (c *Counter) uncounted() []camera.Sample {
 	out := make([]camera.Sample, 0, len(c.profile.Zones))
 	for _, z := range c.profile.Zones {
-		out = append(out, camera.Sample{Zone: z.ID, Quality: q})
+		out = append(out, camera.Sample{Zone: z.ID, Quality: camera.QualityLearning})
 	}
 	return out
 }

@@ -190,6 +190,36 @@ func TestWhoWasThereFromTheBeginning(t *testing.T) {
 	}
 }
 
+// A camera that was turned is not counted in, and then learnt anew where it points now.
+func TestTurnedCamera(t *testing.T) {
+	c := newCounter(t, 5)
+	scene := rough(2*width, height)
+	from := func(x int) []byte {
+		p := make([]byte, width*height*3/2)
+		for y := range height {
+			copy(p[y*width:(y+1)*width], scene[y*2*width+x:])
+		}
+		for i := width * height; i < len(p); i++ {
+			p[i] = 128
+		}
+		return p
+	}
+	for range 6 {
+		look(t, c, from(20))
+	}
+	if s := look(t, c, from(24)); s[0].Quality != camera.QualityOK || s[0].Present != 0 {
+		t.Fatalf("swayed by four pixels: %+v", s[0])
+	}
+	for n := range adrift + 5 { // until it is sure, and while it learns
+		if s := look(t, c, from(36)); s[0].Quality != camera.QualityLearning {
+			t.Fatalf("picture %d after it was turned by sixteen: %+v", n, s[0])
+		}
+	}
+	if s := look(t, c, from(36)); s[0].Quality != camera.QualityOK || s[0].Present != 0 {
+		t.Errorf("when learnt: %+v", s[0])
+	}
+}
+
 // Another picture altogether is not a crowd.
 func TestAnotherSceneIsLearntAnew(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))

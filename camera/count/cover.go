@@ -56,6 +56,7 @@ type stand struct {
 type cover struct {
 	w, h          int
 	shape         silhouette
+	weight        float64                // of all of the shape
 	covered, bare [rows][columns]float32 // log-likelihood ratios of foreground and of background
 	explained     []byte
 	sums          []int32 // integral image of the mask
@@ -66,6 +67,7 @@ func newCover(w, h int) *cover {
 	for r := range rows {
 		for k := range columns {
 			p := c.shape[r][k]
+			c.weight += p
 			c.covered[r][k] = float32(math.Log(p / stray))
 			c.bare[r][k] = float32(math.Log((1 - p) / (1 - stray)))
 		}
@@ -151,14 +153,12 @@ func (c *cover) crowded(x, foot, tall float64) bool {
 // gain is the log-likelihood ratio of somebody here against nobody, over what is visible, in pixels: who is nearer
 // explains more and is asked first, and he is also the one who hides others. It is 0 if he is not believed.
 func (c *cover) gain(mask []byte, x, foot, tall float64) float64 {
-	sum, weight, seen := float32(0), 0.0, 0.0
+	sum, seen := float32(0), 0.0
 	left, top := x-boxWidth/2*tall, foot-tall
 	points := 0
 	for r := range rows {
 		y := int(top + (float64(r)+0.5)/rows*tall)
 		for k := range columns {
-			p := c.shape[r][k]
-			weight += p
 			px := int(left + (float64(k)+0.5)/columns*boxWidth*tall)
 			if y < 0 || y >= c.h || px < 0 || px >= c.w {
 				continue
@@ -167,7 +167,7 @@ func (c *cover) gain(mask []byte, x, foot, tall float64) float64 {
 			if c.explained[i] != 0 {
 				continue
 			}
-			seen += p
+			seen += c.shape[r][k]
 			points++
 			if mask[i] != 0 {
 				sum += c.covered[r][k]
@@ -176,7 +176,7 @@ func (c *cover) gain(mask []byte, x, foot, tall float64) float64 {
 			}
 		}
 	}
-	if seen < visible*weight || points == 0 {
+	if seen < visible*c.weight || points == 0 {
 		return 0
 	}
 	if mean := float64(sum) / float64(points); mean <= believed {

@@ -96,9 +96,9 @@ func TestScaleIsLearnt(t *testing.T) {
 		t.Fatal("nothing is known")
 	}
 	for _, foot := range []float64{100, 170, 250} {
-		want, got := 0.3*foot+12, s.tallest.PersonHeight(foot/h)*h
+		want, got := 0.3*foot+12, s.perspective.PersonHeight(foot/h)*h
 		if math.Abs(got-want) > 0.08*want {
-			t.Errorf("at row %g people are %.1f tall, want %.1f: %+v", foot, got, want, s.tallest)
+			t.Errorf("at row %g people are %.1f tall, want %.1f: %+v", foot, got, want, s.perspective)
 		}
 	}
 }

@@ -23,13 +23,13 @@ type blob struct{ foot, tall float64 }
 
 // scale learns from isolated blobs how tall people are in each row of the picture.
 type scale struct {
-	w, h    int
-	blobs   []blob
-	next    int // place of the oldest
-	added   int
-	known   bool
-	highest float64 // row above which nobody's feet were
-	tallest camera.Perspective
+	w, h        int
+	blobs       []blob
+	next        int // place of the oldest
+	added       int
+	known       bool
+	highest     float64 // row above which nobody's feet were
+	perspective camera.Perspective
 }
 
 func newScale(w, h int) *scale { return &scale{w: w, h: h} }
@@ -39,7 +39,6 @@ func (s *scale) add(found []piece) (anybody bool) {
 	for _, p := range found {
 		w, h := float64(p.x1-p.x0+1), float64(p.y1-p.y0+1)
 		switch {
-		case p.ghost || p.area < speck:
 		case p.x0 <= 1 || p.y0 <= 1 || p.x1 >= s.w-2: // cut off
 			anybody = true
 		case p.y1 >= s.h-2 && h < 2.2*w: // much cut off: of somebody near the camera the feet alone are missing
@@ -119,5 +118,5 @@ func (s *scale) fit() {
 			s.highest = min(s.highest, b.foot-want/2)
 		}
 	}
-	s.tallest = camera.Perspective{Slope: best.slope, Offset: best.offset / float64(s.h)}
+	s.perspective = camera.Perspective{Slope: best.slope, Offset: best.offset / float64(s.h)}
 }

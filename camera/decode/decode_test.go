@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
@@ -199,6 +200,49 @@ func TestDamage(t *testing.T) {
 			}
 		})
 		d.Close()
+	}
+}
+
+// A stream shows each whole picture under its number, and a damaged one spoils nothing beyond itself.
+func TestStream(t *testing.T) {
+	for _, codec := range []camera.Codec{camera.H264, camera.H265} {
+		f, keys := clip(t, codec)
+		d, err := New(f, half)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := d.Stream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var shown []int64
+		all := func(n int64) bool { return n != 2 } // one that nobody wants
+		show := func(n int64, p Picture) error {
+			if len(p.I420) != p.Width*p.Height*3/2 {
+				t.Errorf("picture %d has %d bytes for %dx%d", n, len(p.I420), p.Width, p.Height)
+			}
+			shown = append(shown, n)
+			return nil
+		}
+		refused := false
+		for n, key := range keys {
+			if n == 1 {
+				key = [][]byte{key[0][:len(key[0])/3]}
+			}
+			err := s.Send(key, int64(n), all, show)
+			if err != nil && !errors.Is(err, ErrNoPicture) {
+				t.Fatal(err)
+			}
+			refused = refused || err != nil
+		}
+		if err := s.Send(nil, 0, all, show); err != nil && !errors.Is(err, ErrNoPicture) {
+			t.Fatal(err)
+		}
+		s.Close()
+		d.Close()
+		if !refused || !slices.Equal(shown, []int64{0, 3}) {
+			t.Errorf("%s: shown %v, want 0 and 3; the cut one refused: %v", codec, shown, refused)
+		}
 	}
 }
 

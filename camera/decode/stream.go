@@ -13,6 +13,8 @@ import (
 type Stream struct {
 	d  *Decoder
 	cc *astiav.CodecContext
+	// torn are the numbers of units that were refused: FFmpeg's H.265 decoder may still show what it made of one.
+	torn map[int64]bool
 }
 
 // Stream makes one, which lives as long as the decoder.
@@ -21,7 +23,7 @@ func (d *Decoder) Stream() (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Stream{d: d, cc: cc}, nil
+	return &Stream{d: d, cc: cc, torn: map[int64]bool{}}, nil
 }
 
 // Close frees what FFmpeg holds, and leaves the decoder as it is.
@@ -29,7 +31,8 @@ func (s *Stream) Close() { s.cc.Free() }
 
 // Send gives the next access unit in decoding order, with the number that its picture is to bear, and hands each
 // picture that is ready to show. want says by its number whether a picture is worth making small. Without units it
-// asks for those that are still on their way. An error that is ErrNoPicture is of this unit alone.
+// asks for those that are still on their way. With an error that is ErrNoPicture this unit's picture is not shown; those up to
+// the next keyframe lean on it, and are the caller's to leave out.
 func (s *Stream) Send(nalus [][]byte, n int64, want func(n int64) bool, show func(n int64, p Picture) error) error {
 	d := s.d
 	var refused error
@@ -43,7 +46,9 @@ func (s *Stream) Send(nalus [][]byte, n int64, want func(n int64) bool, show fun
 		}
 		d.packet.SetSize(len(d.coded))
 		d.packet.SetPts(n)
-		refused = s.cc.SendPacket(d.packet)
+		if refused = s.cc.SendPacket(d.packet); refused != nil {
+			s.torn[n] = true
+		}
 		d.packet.Unref()
 	}
 	for {
@@ -53,10 +58,13 @@ func (s *Stream) Send(nalus [][]byte, n int64, want func(n int64) bool, show fun
 		}
 		if err != nil {
 			refused = err
+			s.torn[n] = len(nalus) > 0
 			break
 		}
 		at := d.frame.Pts()
-		if want(at) {
+		torn := s.torn[at]
+		delete(s.torn, at)
+		if !torn && want(at) {
 			p, err := d.shrink()
 			if err == nil {
 				err = show(at, p)

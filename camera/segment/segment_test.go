@@ -3,7 +3,6 @@ package segment_test
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 
 	"klarsyn/camera"
 	"klarsyn/camera/segment"
+	"klarsyn/deploy/testenv"
 )
 
 func newRecorder(v *vault, clip time.Duration) *segment.Recorder {
@@ -303,13 +303,7 @@ func TestClockSetBack(t *testing.T) {
 
 // A foreign player decodes every clip, to the last picture.
 func TestForeignPlayerDecodesEveryClip(t *testing.T) {
-	probe, err := exec.LookPath("ffprobe")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("ffprobe is not on PATH: in CI it must be")
-		}
-		t.Skip("ffprobe is not on PATH: run deploy/setup.sh")
-	}
+	probe := testenv.Tool(t, "ffprobe")
 	for _, name := range []string{"bframes.mp4", "hevc.mp4"} {
 		t.Run(name, func(t *testing.T) {
 			f, units := stream(t, name)

@@ -72,7 +72,8 @@ func (f *film) pictures(e every, show func(n int, p *decode.Picture, err error) 
 		return err
 	}
 	defer s.Close()
-	want := func(n int64) bool { return n%int64(e) == 0 }
+	told := map[int]bool{} // as not decoded
+	want := func(n int64) bool { return n%int64(e) == 0 && !told[int(n)] }
 	one := func(n int64, p decode.Picture) error { return show(int(n), &p, nil) }
 	for i := range len(f.track.Frames) + 1 {
 		var nalus [][]byte // none at the end: what is still on its way
@@ -81,15 +82,20 @@ func (f *film) pictures(e every, show func(n int, p *decode.Picture, err error) 
 			nalus, n = f.track.Frames[i].NALUs, f.shown[i]
 		}
 		err := s.Send(nalus, int64(n), want, one)
-		if errors.Is(err, decode.ErrNoPicture) && i < len(f.track.Frames) {
-			if want(int64(n)) {
-				err = show(n, nil, err)
-			} else {
-				err = nil
-			}
+		if err == nil {
+			continue
 		}
-		if err != nil && !errors.Is(err, decode.ErrNoPicture) {
+		if !errors.Is(err, decode.ErrNoPicture) {
 			return fmt.Errorf("picture %d: %w", n, err)
+		}
+		// What leans on a damaged picture is damaged, too, up to the next keyframe.
+		for j := i; j < len(f.track.Frames) && (j == i || !f.track.Frames[j].Keyframe); j++ {
+			if n := f.shown[j]; want(int64(n)) {
+				told[n] = true
+				if err := show(n, nil, err); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"klarsyn/camera/decode"
 )
 
 const smallFilm = "../../camera/rtsp/sim/testdata/bframes_audio.mp4"
@@ -65,6 +67,33 @@ func TestCountFilm(t *testing.T) {
 	}
 }
 
+// A damaged picture, and what leans on it up to the next keyframe, is unknown, and the rest is counted.
+func TestCountDamagedFilm(t *testing.T) {
+	f, err := readFilm("../../camera/rtsp/sim/testdata/plain.mp4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := &f.track.Frames[4].NALUs
+	last := len(*broken) - 1
+	(*broken)[last] = (*broken)[last][:len((*broken)[last])/2]
+	seen := map[int]bool{} // whether it could be decoded
+	err = f.pictures(1, func(n int, _ *decode.Picture, err error) error {
+		if _, twice := seen[n]; twice {
+			t.Errorf("picture %d comes twice", n)
+		}
+		seen[n] = err == nil
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 { // a keyframe every ten
+		if whole, told := seen[n]; !told || whole != (n < 4 || n >= 10) {
+			t.Errorf("picture %d: told %v, decoded %v", n, told, whole)
+		}
+	}
+}
+
 func TestScoreFilm(t *testing.T) {
 	truth := filepath.Join(t.TempDir(), "truth.csv")
 	text := "frame,count\n"
@@ -104,7 +133,7 @@ func TestFilmMistakes(t *testing.T) {
 		"missing file": {[]string{"count", "--in", "/nowhere.mp4"}, "/nowhere.mp4"},
 		"no film":      {[]string{"count", "--in", write("text.mp4", "not a film")}, "not an MP4"},
 		"every":        {[]string{"count", "--in", smallFilm, "--every", "second"}, "keyframe, all, or a number"},
-		"a flag":       {[]string{"count", "--input", "x"}, "-input"},
+		"a flag":       {[]string{"count", "--input", "x"}, "--input"},
 		"profile":      {[]string{"count", "--in", smallFilm, "--profile", write("p.yaml", "zonse: []\n")}, "zonse"},
 		"zones":        {[]string{"count", "--in", smallFilm, "--zones", write("z.yaml", "- {id: a, polygon: [{x: 0, y: 0}]}\n")}, "corners"},
 		"no counts":    {[]string{"score", "--in", smallFilm}, "--counts is missing"},

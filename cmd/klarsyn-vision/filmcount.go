@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math"
@@ -14,6 +13,7 @@ import (
 	"strconv"
 
 	"github.com/goccy/go-yaml"
+	"github.com/spf13/pflag"
 
 	"klarsyn/camera"
 	"klarsyn/camera/count"
@@ -21,8 +21,8 @@ import (
 	"klarsyn/camera/vision/sandbox"
 )
 
-// errUsage is wrong use: exit code 2.
-type errUsage struct{ error }
+// usageError is wrong use: exit code 2.
+type usageError struct{ error }
 
 // counted is one picture's numbers, as klarsyn-vision count prints them.
 type counted struct {
@@ -62,9 +62,8 @@ const lessons = 300
 // everywhere is the zone of a picture for which none was given.
 const everywhere = "all"
 
-func (f *filming) flags(name string, stderr io.Writer) *flag.FlagSet {
-	s := flag.NewFlagSet("klarsyn-vision "+name, flag.ContinueOnError)
-	s.SetOutput(stderr)
+func (f *filming) flags(name string) *pflag.FlagSet {
+	s := pflag.NewFlagSet("klarsyn-vision "+name, pflag.ContinueOnError)
 	s.StringVar(&f.in, "in", "", "MP4 file with H.264 or H.265 (required)")
 	s.StringVar(&f.learn, "learn", "", "MP4 file of the same camera to learn the background from, beforehand")
 	s.StringVar(&f.profile, "profile", "", "YAML or JSON file with zones and perspective (default: the whole picture, and the scale is learnt from people who walk alone)")
@@ -77,7 +76,7 @@ func (f *filming) flags(name string, stderr io.Writer) *flag.FlagSet {
 // open reads all that is to be read, as long as there is a right to.
 func (f *filming) open() error {
 	if f.in == "" {
-		return errUsage{errors.New("--in is missing: name an MP4 file")}
+		return usageError{errors.New("--in is missing: name an MP4 file")}
 	}
 	switch n, err := strconv.Atoi(f.every); {
 	case f.every == "keyframe":
@@ -86,7 +85,7 @@ func (f *filming) open() error {
 	case err == nil && n > 0:
 		f.each = every(n)
 	default:
-		return errUsage{fmt.Errorf("--every %q: want keyframe, all, or a number from 1 on", f.every)}
+		return usageError{fmt.Errorf("--every %q: want keyframe, all, or a number from 1 on", f.every)}
 	}
 	if err := readYAML(f.profile, "--profile", &f.known); err != nil {
 		return err
@@ -102,15 +101,15 @@ func (f *filming) open() error {
 		f.known.Zones = []camera.Zone{{ID: everywhere, Polygon: []camera.Point{{X: 0, Y: 0}, {X: 1, Y: 0}, {X: 1, Y: 1}, {X: 0, Y: 1}}}}
 	}
 	if err := f.known.Validate(); err != nil {
-		return errUsage{fmt.Errorf("profile: %w", err)}
+		return usageError{fmt.Errorf("profile: %w", err)}
 	}
 	var err error
 	if f.film, err = readFilm(f.in); err != nil {
-		return errUsage{fmt.Errorf("--in: %w", err)}
+		return usageError{fmt.Errorf("--in: %w", err)}
 	}
 	if f.learn != "" {
 		if f.lesson, err = readFilm(f.learn); err != nil {
-			return errUsage{fmt.Errorf("--learn: %w", err)}
+			return usageError{fmt.Errorf("--learn: %w", err)}
 		}
 	}
 	return nil
@@ -122,10 +121,10 @@ func readYAML(path, flag string, into any) error {
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return errUsage{fmt.Errorf("%s: %w", flag, err)}
+		return usageError{fmt.Errorf("%s: %w", flag, err)}
 	}
 	if err := yaml.UnmarshalWithOptions(b, into, yaml.Strict()); err != nil {
-		return errUsage{fmt.Errorf("%s %s: %w", flag, path, err)}
+		return usageError{fmt.Errorf("%s %s: %w", flag, path, err)}
 	}
 	return nil
 }
@@ -201,10 +200,10 @@ func (c *counted) add(samples []camera.Sample, whole bool) {
 }
 
 // countFilm is klarsyn-vision count with a file.
-func countFilm(args []string, stdout, stderr io.Writer) error {
+func countFilm(args []string, stdout io.Writer) error {
 	var f filming
-	set := f.flags("count", stderr)
-	if done, err := parsed(set, args, `klarsyn-vision count --in square.mp4 --learn yesterday.mp4 --profile k1.yaml --json`); done || err != nil {
+	set := f.flags("count")
+	if done, err := parsed(set, args, stdout, `klarsyn-vision count --in square.mp4 --learn yesterday.mp4 --profile k1.yaml --json`); done || err != nil {
 		return err
 	}
 	if err := f.open(); err != nil {
@@ -226,21 +225,18 @@ func countFilm(args []string, stdout, stderr io.Writer) error {
 	return errors.Join(err, out.Flush())
 }
 
-// parsed reads flags; done says that only help was wanted.
-func parsed(set *flag.FlagSet, args []string, example string) (done bool, err error) {
-	set.Usage = func() {
-		fmt.Fprintf(set.Output(), "Usage of %s:\n", set.Name())
-		set.PrintDefaults()
-		fmt.Fprintf(set.Output(), "\nExample:\n  %s\n", example)
-	}
+// parsed reads flags; done says that only help was wanted, and given.
+func parsed(set *pflag.FlagSet, args []string, stdout io.Writer, example string) (done bool, err error) {
+	set.Usage = func() {} // a mistake gets one line, not a page
 	err = set.Parse(args)
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return true, nil
+	case errors.Is(err, pflag.ErrHelp):
+		_, err = fmt.Fprintf(stdout, "Usage of %s:\n%s\nExample:\n  %s\n", set.Name(), set.FlagUsages(), example)
+		return true, err
 	case err != nil:
-		return false, errUsage{err}
+		return false, usageError{fmt.Errorf("%w: see %s --help", err, set.Name())}
 	case set.NArg() > 0:
-		return false, errUsage{fmt.Errorf("unexpected argument %q: everything is a flag", set.Arg(0))}
+		return false, usageError{fmt.Errorf("unexpected argument %q: everything is a flag", set.Arg(0))}
 	}
 	return false, nil
 }

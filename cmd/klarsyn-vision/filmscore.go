@@ -30,23 +30,23 @@ type scored struct {
 }
 
 // scoreFilm is klarsyn-vision score.
-func scoreFilm(args []string, stdout, stderr io.Writer) error {
+func scoreFilm(args []string, stdout io.Writer) error {
 	var f filming
 	var counts string
 	var from, to int
-	set := f.flags("score", stderr)
+	set := f.flags("score")
 	set.StringVar(&counts, "counts", "", "CSV file with the columns frame and count, frames from 0 on (required)")
 	set.IntVar(&from, "from", 0, "first frame that is scored")
 	set.IntVar(&to, "to", math.MaxInt, "last frame that is scored")
-	if done, err := parsed(set, args, `klarsyn-vision score --in square.mp4 --learn square.mp4 --counts square.counts.csv --from 200 --to 399 --json`); done || err != nil {
+	if done, err := parsed(set, args, stdout, `klarsyn-vision score --in square.mp4 --learn square.mp4 --counts square.counts.csv --from 200 --to 399 --json`); done || err != nil {
 		return err
 	}
 	if counts == "" {
-		return errUsage{errors.New("--counts is missing: name a CSV file with the columns frame and count")}
+		return usageError{errors.New("--counts is missing: name a CSV file with the columns frame and count")}
 	}
 	truth, err := readCounts(counts)
 	if err != nil {
-		return errUsage{err}
+		return usageError{err}
 	}
 	if err := f.open(); err != nil {
 		return err

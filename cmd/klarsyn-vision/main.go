@@ -60,9 +60,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case mode == "selftest" && len(args) == 2:
 		err = selftest(args[1])
 	case mode == string(wire.ModeCount) && len(args) > 1:
-		err = countFilm(args[1:], stdout, stderr)
+		err = countFilm(args[1:], stdout)
 	case mode == "score":
-		err = scoreFilm(args[1:], stdout, stderr)
+		err = scoreFilm(args[1:], stdout)
 	case len(args) > 1:
 		return usage(fmt.Sprintf("%s takes no arguments, got %q: what it must know comes over stdin", mode, args[1]))
 	case mode == "version" || mode == "--version":
@@ -77,7 +77,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if errors.Is(err, errNotPipes) {
 		return usage(err.Error())
 	}
-	if wrong := (errUsage{}); errors.As(err, &wrong) {
+	if wrong := (usageError{}); errors.As(err, &wrong) {
 		fmt.Fprintln(stderr, "klarsyn-vision:", wrong)
 		return exitUsage
 	}

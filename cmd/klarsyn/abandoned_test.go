@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"klarsyn/deploy/testenv"
 )
 
 // A start removes what killed demos left, and nothing that a live one still uses: not while it begins, and
@@ -134,7 +136,7 @@ func stick(t *testing.T, folder string) {
 	}
 	// Root may remove anything but what is mounted.
 	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("mounting: %v; run this test as another user, or as root outside a container", err)
+		testenv.Missing(t, "the right to mount ("+err.Error()+")", "this test as another user, or as root outside a container")
 	}
 	t.Cleanup(func() { syscall.Unmount(folder, 0) })
 }

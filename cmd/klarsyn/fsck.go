@@ -94,8 +94,9 @@ func checkAll(ctx context.Context, l layout, a addresses, o fsckOptions) ([]fsck
 	}
 	defer store.close()
 	now := time.Now()
+	searched := fsck.Search(store)
 	results, err := fsck.Run(ctx, fsck.Check{
-		Books: catalogue.Checked{Catalogue: &catalogue.Catalogue{DB: db.DB, Dialect: db.dialect}}, Store: store, Now: now,
+		Books: catalogue.Checked{Catalogue: &catalogue.Catalogue{DB: db.DB, Dialect: db.dialect}}, Store: searched, Now: now,
 		Grace: o.grace, Stray: o.stray,
 		Spool: func() ([]string, error) { return vault.Spooled(l.spool()) },
 	})
@@ -127,7 +128,7 @@ func checkAll(ctx context.Context, l layout, a addresses, o fsckOptions) ([]fsck
 		return nil, err
 	}
 	if a.objects != "" { // else the objects lie in one of the folders
-		objects, err := fsck.NoPlaintextObjects(ctx, store)
+		objects, err := searched.NoPlaintext(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -170,31 +170,22 @@ func (v *visitor) clips(camera string) []clip {
 // stored waits for a camera's first clip that can be read.
 func (v *visitor) stored(camera string, within time.Duration) clip {
 	v.t.Helper()
-	var found clip
-	testenv.Eventually(v.t, within, "a clip of camera "+camera+" is stored", func() bool {
-		for _, c := range v.clips(camera) {
-			if c.State == "committed" {
-				found = c
-				return true
-			}
-		}
-		return false
-	})
-	return found
+	return v.several(camera, 1, within)[0]
 }
 
 // several waits for n clips of a camera that can be read.
-func (v *visitor) several(camera string, n int, within time.Duration) {
+func (v *visitor) several(camera string, n int, within time.Duration) (stored []clip) {
 	v.t.Helper()
 	testenv.Eventually(v.t, within, fmt.Sprintf("%d clips of camera %s are stored", n, camera), func() bool {
-		stored := 0
+		stored = nil
 		for _, c := range v.clips(camera) {
 			if c.State == "committed" {
-				stored++
+				stored = append(stored, c)
 			}
 		}
-		return stored >= n
+		return len(stored) >= n
 	})
+	return stored
 }
 
 // look asks for footage with purpose and case.

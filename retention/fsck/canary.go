@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -54,24 +55,68 @@ func NoPlaintext(ctx context.Context, folders ...string) (Result, error) {
 	return r, nil
 }
 
-// Objects is a store whose bytes are searched.
+// Objects is a store whose bytes can be searched.
 type Objects interface {
 	Traces(ctx context.Context, prefix string) iter.Seq2[object.Trace, error]
 	Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 }
 
-// NoPlaintextObjects is I11 for a store that is no folder: every object is read and searched as NoPlaintext searches
-// files. What only an older version holds cannot be read; that it is there at all, I1 tells.
-func NoPlaintextObjects(ctx context.Context, store Objects) (Result, error) {
+// Searched is a Store whose objects are searched for plaintext while they are verified, so that none is read twice.
+// It is not for two goroutines.
+type Searched struct {
+	Objects
+	holds map[string]bool // what was read, and whether it holds the canary
+}
+
+// Search begins a search.
+func Search(o Objects) *Searched { return &Searched{Objects: o, holds: map[string]bool{}} }
+
+// Verify reads an object, as object.Store does, and remembers whether it holds the canary.
+func (s *Searched) Verify(ctx context.Context, key string) (object.Info, error) {
+	body, err := s.Open(ctx, key, 0, -1)
+	if err != nil {
+		return object.Info{}, err
+	}
+	defer body.Close()
+	sum := sha256.New()
+	all := &counted{r: io.TeeReader(body, sum)}
+	found, err := holds(all, []byte(Canary))
+	if err == nil {
+		_, err = io.Copy(io.Discard, all) // a search that found something has not read the rest
+	}
+	if err != nil {
+		return object.Info{}, err
+	}
+	s.holds[key] = found
+	return object.Info{Key: key, Size: all.n, SHA256: [sha256.Size]byte(sum.Sum(nil))}, nil
+}
+
+// counted counts what is read.
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// NoPlaintext is I11 for a store that is no folder: what was not verified is read now. What only an older version holds
+// cannot be read; that it is there at all, I1 tells.
+func (s *Searched) NoPlaintext(ctx context.Context) (Result, error) {
 	r := Result{ID: "I11", What: "no plaintext footage lies in any object", Violations: []string{}}
-	for t, err := range store.Traces(ctx, "") {
+	for t, err := range s.Traces(ctx, "") {
 		if err != nil {
 			return r, fmt.Errorf("fsck: listing objects to search for plaintext: %w", err)
 		}
 		if t.Kind != object.Version {
 			continue
 		}
-		found, err := objectHolds(ctx, store, t.Key)
+		if _, known := s.holds[t.Key]; !known {
+			_, err = s.Verify(ctx, t.Key)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return r, fmt.Errorf("fsck: searching objects for plaintext: %w", ctx.Err())
@@ -80,21 +125,12 @@ func NoPlaintextObjects(ctx context.Context, store Objects) (Result, error) {
 			r.Skipped = append(r.Skipped, err.Error())
 		default:
 			r.Checked++
-			if found {
+			if s.holds[t.Key] {
 				r.broken("object %s holds plaintext footage", t.Key)
 			}
 		}
 	}
 	return r, nil
-}
-
-func objectHolds(ctx context.Context, store Objects, key string) (bool, error) {
-	body, err := store.Open(ctx, key, 0, -1)
-	if err != nil {
-		return false, err
-	}
-	defer body.Close()
-	return holds(body, []byte(Canary))
 }
 
 func fileHolds(path string) (bool, error) {

@@ -76,11 +76,16 @@ func TestPlaintextIsFoundInObjects(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r, err := fsck.NoPlaintextObjects(t.Context(), store)
+	searched := fsck.Search(store)
+	info, err := searched.Verify(t.Context(), "clips/k1/leak")
+	if want, err2 := store.Verify(t.Context(), "clips/k1/leak"); err != nil || err2 != nil || info.Size != want.Size || info.SHA256 != want.SHA256 {
+		t.Errorf("verified as %+v, %v; the store says %+v, %v", info, err, want, err2)
+	}
+	r, err := searched.NoPlaintext(t.Context())
 	if err != nil || r.ID != "I11" || r.Checked != 2 || len(r.Violations) != 1 || !strings.Contains(r.Violations[0], "clips/k1/leak") {
 		t.Errorf("%+v, %v", r, err)
 	}
-	r, err = fsck.NoPlaintextObjects(t.Context(), lockedUp{store})
+	r, err = fsck.Search(lockedUp{store}).NoPlaintext(t.Context())
 	if err != nil || r.Checked != 0 || len(r.Skipped) != 2 {
 		t.Errorf("what may not be read: %+v, %v", r, err)
 	}

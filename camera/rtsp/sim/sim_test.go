@@ -48,6 +48,30 @@ func TestCanaryStandsBeforeTheFirstSlice(t *testing.T) {
 	}
 }
 
+// Whatever units a file holds, each picture bears the canary exactly once and loses nothing.
+func FuzzDress(f *testing.F) {
+	f.Add([]byte{0x65, 1}, []byte{0x09}, true, true)
+	f.Add([]byte{0x26, 1}, []byte{}, false, true)
+	f.Fuzz(func(t *testing.T, one, two []byte, h264, key bool) {
+		format := camera.Format{Codec: camera.H265, VPS: []byte{0x40, 1}, SPS: []byte{0x42, 1}, PPS: []byte{0x44, 1}}
+		if h264 {
+			format = camera.Format{Codec: camera.H264, SPS: []byte{0x67, 1}, PPS: []byte{0x68, 1}}
+		}
+		sei, canaries, kept := canarySEI(format.Codec), 0, 0
+		for _, n := range dress(format, coded.Frame{NALUs: [][]byte{one, two}, Keyframe: key}, sei) {
+			if bytes.Equal(n, sei) {
+				canaries++
+			}
+			if bytes.Equal(n, one) || bytes.Equal(n, two) {
+				kept++
+			}
+		}
+		if canaries < 1 || kept < 2 {
+			t.Fatalf("%d canaries, %d of 2 units", canaries, kept)
+		}
+	})
+}
+
 func TestHistory(t *testing.T) {
 	h := newHistory(4)
 	began := time.Now()
