@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -102,6 +103,9 @@ func (e usageError) Unwrap() error { return e.err }
 // loadSquare reads and checks a configuration. What is wrong is named with file, line and column.
 func loadSquare(path string) (*square, error) {
 	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, usageError{fmt.Errorf("configuration: %w; run this as a user who may read it, or let its group (chmod 0640)", err)}
+	}
 	if err != nil {
 		return nil, usageError{fmt.Errorf("configuration: %w; run klarsyn init, or name the file with --config", err)}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"klarsyn/deploy/testenv"
 )
 
 // good is a configuration that starts.
@@ -103,6 +105,20 @@ func TestExampleIsValid(t *testing.T) {
 	if len(s.cameras) != 1 || len(s.permits.All()) != 1 {
 		t.Errorf("the filled-in example has %d cameras and %d permits", len(s.cameras), len(s.permits.All()))
 	}
+}
+
+// Who may not read the configuration is not told to make another one.
+func TestConfigThatMayNotBeRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "square.yaml")
+	if err := os.WriteFile(path, []byte(good), 0); err != nil {
+		t.Fatal(err)
+	}
+	testenv.AsNobody(t, func() {
+		_, err := loadSquare(path)
+		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "may read it") || strings.Contains(err.Error(), "init") {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func TestConfigErrorsNameTheThing(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,6 +40,21 @@ func Tool(t testing.TB, name string) string {
 		Missing(t, name, "deploy/setup.sh")
 	}
 	return path
+}
+
+// AsNobody does something without the rights of root, who may read everything.
+func AsNobody(t testing.TB, do func()) {
+	t.Helper()
+	if os.Getuid() == 0 {
+		const nobody = 65534
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := syscall.Setfsuid(nobody); err != nil { // of this thread alone
+			t.Fatal(err)
+		}
+		defer syscall.Setfsuid(0) // it always works
+	}
+	do()
 }
 
 // Root skips, or in continuous integration fails, unless the test may act as other users and mount.

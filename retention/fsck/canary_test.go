@@ -7,11 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
+	"klarsyn/deploy/testenv"
 	"klarsyn/retention/fsck"
 	"klarsyn/retention/object"
 	"klarsyn/retention/object/dir"
@@ -129,7 +128,7 @@ func TestWhatCannotBeReadIsNamed(t *testing.T) {
 	must(os.Chmod(filepath.Join(folder, "locked"), 0o001))
 	must(os.Chmod(filepath.Join(folder, "unreadable"), 0))
 	var r fsck.Result
-	asNobody(t, func() {
+	testenv.AsNobody(t, func() {
 		r, err = fsck.NoPlaintext(t.Context(), folder, filepath.Join(folder, "locked"))
 	})
 	must(err)
@@ -139,18 +138,4 @@ func TestWhatCannotBeReadIsNamed(t *testing.T) {
 	if len(r.Skipped) != 3 || !strings.Contains(r.Skipped[0], "/locked: permission denied") || !strings.Contains(r.Skipped[1], "/unreadable: permission denied") {
 		t.Errorf("skipped %q", r.Skipped)
 	}
-}
-
-// asNobody does something without the rights of root, who may read everything.
-func asNobody(t *testing.T, do func()) {
-	t.Helper()
-	if os.Getuid() == 0 {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if err := syscall.Setfsuid(65534); err != nil { // of this thread alone
-			t.Fatal(err)
-		}
-		defer syscall.Setfsuid(0) // it always works
-	}
-	do()
 }

@@ -4,11 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
+	"klarsyn/deploy/testenv"
 	"klarsyn/retention/keys"
 )
 
@@ -147,11 +146,11 @@ func TestMasterFilesThatCannotBeRead(t *testing.T) {
 	} {
 		for what, c := range map[string]struct {
 			spoil func(path string) error
-			as    func(t *testing.T, do func())
+			as    func(t testing.TB, do func())
 			want  string
 		}{
 			"it is missing":        {os.Remove, asOneself, "restore it from your backup"},
-			"it is another user's": {func(path string) error { return os.Chmod(path, 0) }, asNobody, "start as the user that owns it"},
+			"it is another user's": {func(path string) error { return os.Chmod(path, 0) }, testenv.AsNobody, "start as the user that owns it"},
 			"its folder is a file": {func(path string) error {
 				folder := filepath.Dir(path)
 				return errors.Join(os.RemoveAll(folder), os.WriteFile(folder, nil, 0o600))
@@ -173,18 +172,4 @@ func TestMasterFilesThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func asOneself(_ *testing.T, do func()) { do() }
-
-// asNobody does something without the rights of root, who may read everything.
-func asNobody(t *testing.T, do func()) {
-	t.Helper()
-	if os.Getuid() == 0 {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if err := syscall.Setfsuid(65534); err != nil { // of this thread alone
-			t.Fatal(err)
-		}
-		defer syscall.Setfsuid(0) // it always works
-	}
-	do()
-}
+func asOneself(_ testing.TB, do func()) { do() }
