@@ -44,7 +44,8 @@ type sampleBody struct {
 	Moving     *float64       `json:"moving" doc:"of whom move"`
 	Low        *float64       `json:"low" doc:"low..high holds the true number in about nine samples of ten"`
 	High       *float64       `json:"high"`
-	Quality    camera.Quality `json:"quality" enum:"ok,learning,unknown"`
+	Quality    camera.Quality `json:"quality" enum:"ok,learning,lights-jumped,camera-moved,obscured,too-dark,decoder-lost,unknown" doc:"numbers are null unless it is ok"`
+	Method     camera.Method  `json:"method,omitempty" doc:"how it was counted, and the version of it"`
 	Suppressed bool           `json:"suppressed,omitempty" doc:"fewer people than below: the number is not published"`
 	Below      int            `json:"below,omitempty"`
 	Stale      bool           `json:"stale,omitempty" doc:"older than two minutes: not the present"`
@@ -138,7 +139,7 @@ func (s *Server) latestSamples(ctx context.Context) ([]sampleBody, error) {
 // person to leave. So is every number from which one could be worked out — those who move, those who
 // stand still — and the counts are whole.
 func publish(sample camera.Sample, role policy.Role, minCell int) sampleBody {
-	b := sampleBody{Camera: sample.Camera, Zone: sample.Zone, Time: sample.Time.UTC(), Quality: sample.Quality}
+	b := sampleBody{Camera: sample.Camera, Zone: sample.Zone, Time: sample.Time.UTC(), Quality: sample.Quality, Method: sample.Method}
 	if sample.Quality != camera.QualityOK {
 		return b
 	}

@@ -121,10 +121,8 @@ func (s *Server) fillCounts(c *gin.Context, _ policy.Subject, v *squareView) err
 // people says a count as a reader may know it; script.js says it the same way.
 func (w words) people(b sampleBody) string {
 	switch {
-	case b.Quality == camera.QualityLearning:
-		return w.Learning
 	case b.Quality != camera.QualityOK:
-		return w.Unknown
+		return w.quality(b.Quality)
 	case b.Suppressed:
 		return w.FewerThan + " " + strconv.Itoa(b.Below)
 	}

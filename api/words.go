@@ -16,7 +16,8 @@ type words struct {
 	LogIn, LogOut, User, Password, LoggedInAs      string
 	WrongCredentials, TooManyTries, LogUnavailable string
 	Counts, CountsHelp, Camera, Zone, People, Moving, Counted, State, Recorder,
-	Unknown, Learning, FewerThan, Plain, StaleSince, NoContact, NoZones string
+	Unknown, Learning, LightsJumped, CameraMoved, Obscured, TooDark, DecoderLost string
+	FewerThan, Plain, StaleSince, NoContact, NoZones                                          string
 	Recording, NotPermitted, CameraDown, OurFault, NotTold, Since                             string
 	Clips, ClipsHelp, NoClips, From, To, Show, Length, Deadline, Size, Look, In, Passed, More string
 	BadTime, AllCameras                                                                       string
@@ -42,7 +43,10 @@ func swedish() words {
 		LogUnavailable:   "Inloggningen kunde inte loggas, och därför släpps ingen in. Försök igen senare.",
 		Counts:           "Antal personer just nu", CountsHelp: "Antalet är en uppskattning; ± anger felet i ungefär nio fall av tio.",
 		Camera: "Kamera", Zone: "Zon", People: "Personer", Moving: "Varav rör sig", Counted: "Räknat", State: "Läge", Recorder: "Inspelning",
-		Unknown: "okänt", Learning: "okänt (lär in bakgrunden)", FewerThan: "färre än", Plain: "ungefär", StaleSince: "Inaktuell sedan",
+		Unknown: "okänt", Learning: "okänt (lär in bakgrunden)",
+		LightsJumped: "okänt (ljuset ändrades tvärt)", CameraMoved: "okänt (kameran har flyttats)", Obscured: "okänt (sikten är skymd)",
+		TooDark: "okänt (för mörkt)", DecoderLost: "okänt (bilden gick inte att läsa)",
+		FewerThan: "färre än", Plain: "ungefär", StaleSince: "Inaktuell sedan",
 		NoContact: "Ingen kontakt med servern. Antalen är inte aktuella.", NoZones: "Inga zoner är inlagda.",
 		Recording: "spelar in", NotPermitted: "inget beslut gäller", CameraDown: "kameran nere", OurFault: "vårt fel", NotTold: "okänt", Since: "sedan",
 		Clips: "Inspelningar", ClipsHelp: "Utan urval visas de senaste tio minuterna.", NoClips: "Inget inspelat under den här tiden. Välj en annan tid.",
@@ -81,7 +85,10 @@ func english() words {
 		LogUnavailable:   "The login could not be logged, so nobody is let in. Try again later.",
 		Counts:           "People right now", CountsHelp: "The number is an estimate; ± gives its error in about nine cases of ten.",
 		Camera: "Camera", Zone: "Zone", People: "People", Moving: "Of whom move", Counted: "Counted", State: "State", Recorder: "Recording",
-		Unknown: "unknown", Learning: "unknown (learning the background)", FewerThan: "fewer than", Plain: "about", StaleSince: "Out of date since",
+		Unknown: "unknown", Learning: "unknown (learning the background)",
+		LightsJumped: "unknown (the light changed at once)", CameraMoved: "unknown (the camera was moved)", Obscured: "unknown (the view is obscured)",
+		TooDark: "unknown (too dark)", DecoderLost: "unknown (the picture could not be read)",
+		FewerThan: "fewer than", Plain: "about", StaleSince: "Out of date since",
 		NoContact: "No contact with the server. The numbers are not current.", NoZones: "No zones are configured.",
 		Recording: "recording", NotPermitted: "no permit holds", CameraDown: "camera down", OurFault: "our fault", NotTold: "unknown", Since: "since",
 		Clips: "Recordings", ClipsHelp: "Without a choice the last ten minutes are shown.", NoClips: "Nothing was recorded in this time. Choose another.",
@@ -195,4 +202,23 @@ func (w words) cause(c camera.Cause) string {
 		return w.OurFault
 	}
 	return w.NotTold
+}
+
+// quality says a quality as a reader may know it; script.js says it the same way.
+func (w words) quality(q camera.Quality) string {
+	switch q {
+	case camera.QualityLearning:
+		return w.Learning
+	case camera.QualityLightsJumped:
+		return w.LightsJumped
+	case camera.QualityCameraMoved:
+		return w.CameraMoved
+	case camera.QualityObscured:
+		return w.Obscured
+	case camera.QualityTooDark:
+		return w.TooDark
+	case camera.QualityDecoderLost:
+		return w.DecoderLost
+	}
+	return w.Unknown
 }

@@ -10,8 +10,10 @@
   let serverAhead = new Date(document.body.dataset.now) - Date.now();
 
   function people(s, words) {
-    if (s.quality === "learning") return words.learning;
-    if (s.quality !== "ok") return words.unknown;
+    if (s.quality !== "ok") {
+      const name = s.quality.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+      return words[name] ?? words.unknown;
+    }
     if (s.suppressed) return words.fewer + " " + s.below;
     let text = whole.format(s.present);
     const above = s.high - s.present;

@@ -10,8 +10,8 @@ const (
 	window = 29
 	// maxStride stretches the window to window·maxStride keyframes: an hour at one every 2 s.
 	maxStride = 64
-	// rebuildEvery is how many new pictures a rebuild waits for once the window is full.
-	rebuildEvery = 4
+	// rebuildEvery is how many new pictures a rebuild waits for, and rebuildSoon while there are few.
+	rebuildEvery, rebuildSoon = 8, 3
 	// A difference is more than noise beyond noiseDiffs noise scales and these levels. Colour is
 	// scaled down fourfold and so less noisy, and a coat as dark as the paving differs in nothing else.
 	minLuma    = 13
@@ -20,6 +20,10 @@ const (
 	// patience is for how many pictures somebody who stands still is not taken for background: 25 minutes at one every
 	// 2 s. After it a cart that was left there becomes part of the square.
 	patience = 750
+	// unsettled is the limit above which a pixel has shown too many things to have a background, and unsure the share of
+	// the picture above which that is so of the whole: people come and none leaves, or the camera shakes.
+	unsettled = 40
+	unsure    = 0.04
 	// maxNoise is the difference that no camera's noise reaches.
 	maxNoise = 64
 	// gridStep is the spacing of the pixels that brightness is measured on.
@@ -39,6 +43,7 @@ type background struct {
 	limit  []byte // difference above which a value is foreground
 	ready  bool
 	since  []uint16 // for how many pictures each pixel has been somebody's
+	sure   bool     // what was seen agrees on a background
 	fresh  bool     // rebuilt since somebody asked
 }
 
@@ -124,7 +129,7 @@ func (b *background) add(picture, who []byte) {
 	if who != nil {
 		b.spare(frame, who)
 	}
-	if b.stale++; b.ready && (b.stale >= rebuildEvery || len(b.frames) < window/2) {
+	if b.stale++; b.ready && (b.stale >= rebuildEvery || b.stale >= rebuildSoon && len(b.frames) < window/2) {
 		b.rebuild()
 	}
 }
@@ -208,6 +213,13 @@ func (b *background) rebuild() {
 		}
 		b.limit[i] = byte(min(60, max(floor, noiseDiffs*noise)))
 	}
+	wide := 0
+	for _, l := range b.limit[:b.w*b.h] {
+		if l > unsettled {
+			wide++
+		}
+	}
+	b.sure = float64(wide) < unsure*float64(b.w*b.h)
 	b.stale, b.ready, b.fresh = 0, true, true
 }
 

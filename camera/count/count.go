@@ -16,6 +16,9 @@ import (
 	"klarsyn/camera"
 )
 
+// Method names this way of counting, and its version: it changes whenever its numbers do.
+const Method camera.Method = "silhouette-cover/2"
+
 const (
 	// defaultLearning is how many keyframes make the first background: 20 s at one every 2 s.
 	defaultLearning = 10
@@ -25,9 +28,11 @@ const (
 	motionHistory = 16
 	// jumped is the share of the picture that no crowd covers at once: the lights or the camera changed.
 	jumped = 0.65
-	// adrift is for how many pictures in a row the camera may lie further away than is looked before the place where it
-	// points now is learnt.
-	adrift = 5
+	// unexplained is the share of the picture that differs and is nobody, beyond which nothing else is believed.
+	unexplained = 0.15
+	// patienceAdrift is for how many pictures in a row the camera may point elsewhere, be obscured, or see another light,
+	// before what it sees now is learnt: a flash and a bird on the lens do not cost the background.
+	patienceAdrift = 5
 	// speck is the area in pixels below which a piece is noise.
 	speck = 20
 )
@@ -45,8 +50,11 @@ type Counter struct {
 	raw           []byte   // the same before it was cleaned
 	around        []byte   // where somebody is, with the edge
 	settling      int      // pictures to go until counts are trusted
+	learnt        int      // pictures that were waited for beyond those
 
+	view     view
 	register register
+	first    []byte // luma of the first picture that is learnt from
 	astray   int    // pictures in a row whose place was not found
 	still    []byte // where the picture is moved to
 	cover    *cover
@@ -80,7 +88,7 @@ func New(p camera.Profile, w, h, learning int) (*Counter, error) {
 	}
 	c := &Counter{
 		profile: p, width: w, height: h, learning: learning, settling: learning,
-		register: register{w: w, h: h}, still: make([]byte, w*h*3/2), cover: newCover(w, h), pieces: newPieces(w, h),
+		view: view{w: w, h: h}, register: register{w: w, h: h}, still: make([]byte, w*h*3/2), cover: newCover(w, h), pieces: newPieces(w, h),
 		background: newBackground(w, h),
 		motion:     gocv.NewBackgroundSubtractorMOG2WithParams(motionHistory, 16, true),
 		open:       gocv.GetStructuringElement(gocv.MorphRect, image.Pt(2, 3)),
@@ -105,6 +113,10 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 	if len(i420) != len(c.picture) {
 		return nil, fmt.Errorf("picture of %d bytes: want %d for %dx%d", len(i420), len(c.picture), c.width, c.height)
 	}
+	n := c.width * c.height
+	if c.view.dark(i420[:n]) { // the day's background is kept
+		return c.uncounted(camera.QualityTooDark), nil
+	}
 	c.background.level(i420, c.picture)
 	found := c.hold()
 	moving, err := c.moves()
@@ -113,30 +125,29 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 	}
 	defer func() { _ = moving.Close() }()
 	if c.settling > 0 {
-		c.settling--
-		c.background.add(c.picture, nil)
-		if c.settling == 0 {
-			c.background.rebuild()
-		}
-		return c.uncounted(), nil
+		c.learn()
+		return c.uncounted(camera.QualityLearning), nil
+	}
+	likeness := c.view.compare(c.picture[:n])
+	if likeness.obscured() {
+		return c.adrift(camera.QualityObscured), nil
 	}
 	// A picture in another place is full of edges that look like people.
-	if !found {
-		if c.astray++; c.astray >= adrift {
-			c.begin()
-		}
-		return c.uncounted(), nil
+	if !found || likeness.elsewhere() {
+		return c.adrift(camera.QualityCameraMoved), nil
+	}
+	if share := c.background.differ(c.picture, c.mask); share > jumped {
+		return c.adrift(likeness.reason()), nil
 	}
 	c.astray = 0
-	if share := c.background.differ(c.picture, c.mask); share > jumped {
-		c.begin()
-		return c.uncounted(), nil
-	}
 	copy(c.raw, c.mask)
 	if err := c.clean(); err != nil {
 		return nil, err
 	}
-	anybody := c.takeApart()
+	anybody, err := c.takeApart()
+	if err != nil {
+		return nil, err
+	}
 	if err := c.surround(); err != nil {
 		return nil, err
 	}
@@ -144,39 +155,71 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 	tall, known := c.heights()
 	if !known {
 		if !anybody { // however tall people are here
-			return c.samples(nil), nil
+			return c.samples(nil, nil), nil
 		}
-		return c.uncounted(), nil
+		return c.uncounted(camera.QualityLearning), nil
 	}
 	m, err := moving.DataPtrUint8()
 	if err != nil {
 		return nil, fmt.Errorf("motion mask: %w", err)
 	}
 	people := c.cover.people(c.mask, c.highest(), tall)
+	if c.cover.left(c.mask) > unexplained*float64(n) {
+		return c.uncounted(likeness.partly()), nil
+	}
 	for i := range people {
 		people[i].moving = c.cover.share(people[i], c.mask, m)
 	}
-	return c.samples(people), nil
+	return c.samples(people, tall), nil
+}
+
+// learn takes a picture as it is. Where no background can be told yet it goes on, for as long as somebody who stands
+// still is waited for.
+func (c *Counter) learn() {
+	c.background.add(c.picture, nil)
+	if c.settling--; c.settling > 0 {
+		return
+	}
+	c.background.rebuild()
+	if c.learnt++; !c.background.sure && c.learnt < patience {
+		c.settling = 1
+	}
+}
+
+// adrift says why a picture is not counted in, and after a number of them in a row learns what is seen now.
+func (c *Counter) adrift(why camera.Quality) []camera.Sample {
+	if c.astray++; c.astray >= patienceAdrift {
+		c.begin()
+	}
+	return c.uncounted(why)
 }
 
 // begin learns the background anew.
 func (c *Counter) begin() {
 	c.background.forget()
-	c.settling, c.astray = c.learning, 0
+	c.first = c.first[:0]
+	c.settling, c.learnt, c.astray = c.learning, 0, 0
 }
 
 // hold moves the picture at hand to where it would lie if the camera had not moved; false if that is further than is
-// looked.
+// looked. Until there is a background the first picture says where that is.
 func (c *Counter) hold() bool {
-	if !c.background.ready {
+	n := c.width * c.height
+	reference := c.first
+	switch {
+	case c.background.fresh:
+		c.register.learn(c.background.median[:n])
+		c.view.learn(c.background.median[:n])
+		c.background.fresh = false
+		fallthrough
+	case c.background.ready:
+		reference = c.background.median[:n]
+	case len(c.first) == 0:
+		c.first = append(c.first, c.picture[:n]...)
+		c.register.learn(c.first)
 		return true
 	}
-	n := c.width * c.height
-	if c.background.fresh {
-		c.register.learn(c.background.median[:n])
-		c.background.fresh = false
-	}
-	dx, dy, atEdge := c.register.shift(c.picture[:n], c.background.median[:n])
+	dx, dy, atEdge := c.register.shift(c.picture[:n], reference)
 	if atEdge || max(math.Abs(dx), math.Abs(dy)) < steady {
 		return !atEdge
 	}
@@ -214,11 +257,24 @@ func (c *Counter) surround() error {
 	return nil
 }
 
-// takeApart removes from the mask what are specks or ghosts, and learns how tall people are from the rest, if that is
-// not known. It says whether anybody may be there.
-func (c *Counter) takeApart() (anybody bool) {
+// takeApart removes from the mask what is light, specks or ghosts, and learns how tall people are from the rest, if that
+// is not known. It says whether anybody may be there.
+func (c *Counter) takeApart() (anybody bool, err error) {
 	n := c.width * c.height
 	found := c.pieces.find(c.mask, c.picture[:n], c.background.median[:n])
+	lit := false
+	for _, p := range found {
+		if ratio, ok := c.pieces.light(p, c.picture, c.background.median); ok {
+			c.relight(p, ratio)
+			lit = true
+		}
+	}
+	if lit { // who stands in it is left, with crumbs around him
+		if err := c.clean(); err != nil {
+			return false, err
+		}
+		found = c.pieces.find(c.mask, c.picture[:n], c.background.median[:n])
+	}
 	kept := found[:0]
 	for _, p := range found {
 		if !p.ghost && p.area >= speck {
@@ -229,7 +285,24 @@ func (c *Counter) takeApart() (anybody bool) {
 			c.mask[i] = 0
 		}
 	}
-	return c.scale == nil || c.scale.add(kept)
+	return c.scale == nil || c.scale.add(kept), nil
+}
+
+// relight takes from the mask what is the background in another light, so that the background may follow there.
+func (c *Counter) relight(p piece, ratio float64) {
+	for _, i := range p.pixels {
+		if inLight(c.picture[i], c.background.median[i], ratio) && c.plain(int(i)) {
+			c.mask[i], c.raw[i] = 0, 0
+		}
+	}
+}
+
+// plain says that a pixel has the background's colour, more or less.
+func (c *Counter) plain(i int) bool {
+	n := c.width * c.height
+	u := n + i/c.width/2*(c.width/2) + i%c.width/2
+	is, was := c.picture, c.background.median
+	return off(is[u], was[u]) <= 2*tinted && off(is[u+n/4], was[u+n/4]) <= 2*tinted
 }
 
 // heights gives the height of somebody by the row of the feet, in pixels, once it is known.
@@ -278,11 +351,11 @@ func (c *Counter) clean() error {
 	return nil
 }
 
-// samples tells people by zone.
-func (c *Counter) samples(people []stand) []camera.Sample {
+// samples tells people by zone; tall as for heights, nil if nobody is there.
+func (c *Counter) samples(people []stand, tall func(float64) float64) []camera.Sample {
 	out := make([]camera.Sample, 0, len(c.profile.Zones))
 	for _, z := range c.profile.Zones {
-		s := camera.Sample{Zone: z.ID, Quality: camera.QualityOK}
+		s := camera.Sample{Zone: z.ID, Quality: camera.QualityOK, Method: Method}
 		for _, p := range people {
 			if !p.in(z.Polygon, c.width, c.height) {
 				continue
@@ -292,25 +365,29 @@ func (c *Counter) samples(people []stand) []camera.Sample {
 				s.Moving++
 			}
 		}
-		s.Low, s.High = Interval(s.Present)
+		left := 0.0
+		if tall != nil {
+			left = c.cover.leftIn(z.Polygon, c.mask, tall)
+		}
+		s.Low, s.High = interval(s.Present, left)
 		out = append(out, s)
 	}
 	return out
 }
 
-// uncounted tells that the background, or the scale, is not known well enough.
-func (c *Counter) uncounted() []camera.Sample {
+// uncounted tells why there is no number.
+func (c *Counter) uncounted(why camera.Quality) []camera.Sample {
 	out := make([]camera.Sample, 0, len(c.profile.Zones))
 	for _, z := range c.profile.Zones {
-		out = append(out, camera.Sample{Zone: z.ID, Quality: camera.QualityLearning})
+		out = append(out, camera.Sample{Zone: z.ID, Quality: why, Method: Method})
 	}
 	return out
 }
 
-// Interval is a simple error model: a fixed part for specks and feet on the line, and one that grows
-// with the root of the number, as people hide one another independently. Measured on the synthetic
-// scene; see the README.
-func Interval(n float64) (low, high float64) {
+// interval is a simple error model: a fixed part for specks and feet on the line, one that grows with the root of the
+// number, as people hide one another independently, and above half of those who would fit into what nobody explains.
+// Measured on synthetic scenes; see the README.
+func interval(n, left float64) (low, high float64) {
 	half := 0.6 + 0.5*math.Sqrt(n)
-	return max(0, n-half), n + half
+	return max(0, n-half), n + half + left/2
 }

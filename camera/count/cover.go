@@ -199,6 +199,36 @@ func (c *cover) explain(s stand) {
 	}
 }
 
+// left is how many pixels of a mask nobody explained.
+func (c *cover) left(mask []byte) float64 {
+	n := 0
+	for i, v := range mask {
+		if v != 0 && c.explained[i] == 0 {
+			n++
+		}
+	}
+	return float64(n)
+}
+
+// leftIn is how many people would fit into what nobody explained within a polygon.
+func (c *cover) leftIn(polygon []camera.Point, mask []byte, tall func(foot float64) float64) float64 {
+	people, area := 0.0, c.weight/(rows*columns)*boxWidth // of somebody who is one tall
+	for y := range c.h {
+		n := 0
+		for x := range c.w {
+			i := y*c.w + x
+			if mask[i] != 0 && c.explained[i] == 0 && inside(polygon, camera.Point{X: (float64(x) + 0.5) / float64(c.w), Y: (float64(y) + 0.5) / float64(c.h)}) {
+				n++
+			}
+		}
+		if n > 0 {
+			t := max(8, tall(float64(y)+tall(float64(y))/2)) // whose middle is here
+			people += float64(n) / (area * t * t)
+		}
+	}
+	return people
+}
+
 // share is how much of the foreground somebody covers moves. What MOG2 calls a shadow (127) moves, too: it is as often
 // a dark coat over light stone.
 func (c *cover) share(s stand, mask, moving []byte) float64 {

@@ -14,6 +14,9 @@ const (
 	tellEvery = 12
 	// consent is the share of what was seen that must agree on a scale.
 	consent = 0.35
+	// steepest is how much taller people may be a row further down: a person's height by the camera's, and one that
+	// watches a place hangs above their heads.
+	steepest = 0.8
 	// kept bounds what is remembered: a height and a row each, nothing of how anybody looks.
 	kept = 400
 )
@@ -95,7 +98,7 @@ func (s *scale) fit() {
 			}
 			l := line{slope: (b.tall - a.tall) / (b.foot - a.foot)}
 			l.offset = a.tall - l.slope*a.foot
-			if l.slope < 0 || l.slope > 1.1 {
+			if l.slope < 0 || l.slope > steepest {
 				continue
 			}
 			if n := agree(l); n > max(most, 1.1*level) {

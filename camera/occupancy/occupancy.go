@@ -61,9 +61,9 @@ func (s *Store) Add(ctx context.Context, samples []camera.Sample) error {
 			}
 			return v
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO occupancy_sample (id, camera, zone, time_us, present, moving, low, high, quality)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`, id.String(), m.Camera, m.Zone, m.Time.UnixMicro(),
-			number(m.Present), number(m.Moving), number(m.Low), number(m.High), m.Quality); err != nil {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO occupancy_sample (id, camera, zone, time_us, present, moving, low, high, quality, method)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, id.String(), m.Camera, m.Zone, m.Time.UnixMicro(),
+			number(m.Present), number(m.Moving), number(m.Low), number(m.High), m.Quality, m.Method); err != nil {
 			return fmt.Errorf("keeping samples: %w", err)
 		}
 	}
@@ -107,7 +107,7 @@ func (s *Store) nextID(last ulid.ULID) ulid.ULID {
 	return last
 }
 
-const columns = `camera, zone, time_us, present, moving, low, high, quality`
+const columns = `camera, zone, time_us, present, moving, low, high, quality, method`
 
 // Samples lists samples of [from, to), oldest first, at most limit; an empty camera or zone means all.
 func (s *Store) Samples(ctx context.Context, cam camera.ID, zone string, from, to time.Time, limit int) ([]camera.Sample, error) {
@@ -135,7 +135,7 @@ func (s *Store) query(ctx context.Context, query string, args ...any) ([]camera.
 		var m camera.Sample
 		var us int64
 		var present, moving, low, high sql.NullFloat64
-		if err := rows.Scan(&m.Camera, &m.Zone, &us, &present, &moving, &low, &high, &m.Quality); err != nil {
+		if err := rows.Scan(&m.Camera, &m.Zone, &us, &present, &moving, &low, &high, &m.Quality, &m.Method); err != nil {
 			return nil, fmt.Errorf("reading samples: %w", err)
 		}
 		m.Time = time.UnixMicro(us).UTC()

@@ -65,7 +65,7 @@ func TestGarbage(t *testing.T) {
 		"over the bound": {v.format, [][]byte{make([]byte, wire.MaxAccessUnit+1)}},
 	} {
 		known()
-		if got := ask(bad.format, bad.nalus); got.Quality != camera.QualityUnknown {
+		if got := ask(bad.format, bad.nalus); got.Quality != camera.QualityDecoderLost {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -88,7 +88,7 @@ func TestGarbage(t *testing.T) {
 		ask(v.format, nalus)
 	})
 	// A child may have died of the last one: then the picture after it is the one that counts.
-	within(t, 20*time.Second, "a counted picture", func() bool { return ask(v.format, v.keys[1]).Quality != camera.QualityUnknown })
+	within(t, 20*time.Second, "a counted picture", func() bool { return ask(v.format, v.keys[1]).Quality.Looked() })
 	st := c.Stats()
 	t.Logf("after %d pictures: %+v", n, st)
 	if strings.Contains(st.LastError, "forbids") {

@@ -22,7 +22,7 @@ func (c *Counter) Run(ctx context.Context) error {
 	defer func() {
 		c.queue.close()
 		// The consumer needs these samples for a stretch that is over; the end of ctx must not lose them.
-		c.unknown(context.WithoutCancel(ctx), c.queue.takeTimes())
+		c.uncounted(context.WithoutCancel(ctx), c.queue.takeTimes(), camera.QualityUnknown)
 	}()
 	rapid := 0
 	for first := true; ctx.Err() == nil; first = false {
@@ -62,7 +62,7 @@ func (c *Counter) waitUnknown(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
-		c.unknown(ctx, c.queue.takeTimes())
+		c.uncounted(ctx, c.queue.takeTimes(), camera.QualityDecoderLost)
 		select {
 		case <-c.queue.wake:
 		case <-timer.C:
@@ -97,15 +97,15 @@ func (c *Counter) session(ctx context.Context) error {
 
 	for {
 		skipped, it, ok := c.queue.take()
-		c.unknown(ctx, skipped)
+		c.uncounted(ctx, skipped, camera.QualityUnknown)
 		if ok && it.missing {
-			c.unknown(ctx, []time.Time{it.time})
+			c.uncounted(ctx, []time.Time{it.time}, camera.QualityUnknown)
 			continue
 		}
 		if ok {
 			samples, err := c.ask(ch, it)
 			if err != nil {
-				c.unknown(context.WithoutCancel(ctx), []time.Time{it.time})
+				c.uncounted(context.WithoutCancel(ctx), []time.Time{it.time}, camera.QualityDecoderLost)
 				if errors.Is(err, errRefused) {
 					c.cfg.Log.Warn("keyframe not counted", "error", err)
 					continue
@@ -114,10 +114,10 @@ func (c *Counter) session(ctx context.Context) error {
 			}
 			c.count(func(s *Stats) {
 				s.Samples += uint64(len(samples))
-				if samples[0].Quality == camera.QualityUnknown {
-					s.Unknown++
-				} else {
+				if samples[0].Quality.Looked() {
 					s.Answered++
+				} else {
+					s.Unknown++
 				}
 			})
 			c.out(ctx, samples)
@@ -169,7 +169,7 @@ func (c *Counter) answer(m wire.Message, at time.Time) ([]camera.Sample, error) 
 	if answer.Fault != "" {
 		c.cfg.Log.Debug("keyframe could not be counted", "error", answer.Fault)
 	}
-	return c.samples(at, answer.Zones)
+	return c.samples(at, answer)
 }
 
 // refused marks what the protocol refuses before a byte is sent.
@@ -181,8 +181,8 @@ func refused(err error) error {
 }
 
 // samples demands each zone of the profile once, in its order: the child may be lying.
-func (c *Counter) samples(at time.Time, zones []wire.Sample) ([]camera.Sample, error) {
-	want := c.cfg.Profile.Zones
+func (c *Counter) samples(at time.Time, answer wire.Samples) ([]camera.Sample, error) {
+	want, zones := c.cfg.Profile.Zones, answer.Zones
 	if len(zones) != len(want) {
 		return nil, fmt.Errorf("it counted %d zones of %d: %w", len(zones), len(want), wire.ErrMalformed)
 	}
@@ -193,18 +193,18 @@ func (c *Counter) samples(at time.Time, zones []wire.Sample) ([]camera.Sample, e
 		}
 		out[i] = camera.Sample{
 			Camera: c.cfg.Camera, Zone: z.Zone, Time: at,
-			Present: z.Present, Moving: z.Moving, Low: z.Low, High: z.High, Quality: z.Quality,
+			Present: z.Present, Moving: z.Moving, Low: z.Low, High: z.High, Quality: z.Quality, Method: answer.Method,
 		}
 	}
 	return out, nil
 }
 
-// unknown gives every zone a sample without a number for each of the times.
-func (c *Counter) unknown(ctx context.Context, times []time.Time) {
+// uncounted gives every zone a sample without a number for each of the times, and says why.
+func (c *Counter) uncounted(ctx context.Context, times []time.Time, why camera.Quality) {
 	for _, at := range times {
 		samples := make([]camera.Sample, len(c.cfg.Profile.Zones))
 		for i, z := range c.cfg.Profile.Zones {
-			samples[i] = camera.Sample{Camera: c.cfg.Camera, Zone: z.ID, Time: at, Quality: camera.QualityUnknown}
+			samples[i] = camera.Sample{Camera: c.cfg.Camera, Zone: z.ID, Time: at, Quality: why}
 		}
 		c.count(func(s *Stats) { s.Unknown++; s.Samples += uint64(len(samples)) })
 		c.out(ctx, samples)

@@ -82,7 +82,7 @@ func TestMissedPicture(t *testing.T) {
 	}
 }
 
-// A child that is killed is noticed, and while it is away the count is unknown.
+// A child that is killed is noticed, and while it is away the decoder is lost.
 func TestKilledChild(t *testing.T) {
 	v := testClip(t, 2)
 	c, s, _ := run(t, Config{Path: program(binary), BackoffMin: time.Minute}) // it stays away for the rest of the test
@@ -93,8 +93,8 @@ func TestKilledChild(t *testing.T) {
 	dead := offer(c, v, 1)
 	within(t, 10*time.Second, "unknown", func() bool { return len(s.at(dead)) == 2 })
 	for _, got := range s.at(dead) {
-		if got.Quality != camera.QualityUnknown {
-			t.Errorf("while the child is dead: %+v, want unknown", got)
+		if got.Quality != camera.QualityDecoderLost {
+			t.Errorf("while the child is dead: %+v, want decoder-lost", got)
 		}
 	}
 	if st := c.Stats(); st.Restarts != 0 || st.Starts != 1 || !strings.Contains(st.LastError, "killed") {
@@ -138,8 +138,8 @@ func TestSilentChild(t *testing.T) {
 	pid := signal(t, c, syscall.SIGSTOP)
 	when := offer(c, v, 1)
 	within(t, 20*time.Second, "the watchdog's sample", func() bool { return len(s.at(when)) == 2 })
-	if got := s.at(when)[0]; got.Quality != camera.QualityUnknown {
-		t.Errorf("got %+v, want unknown", got)
+	if got := s.at(when)[0]; got.Quality != camera.QualityDecoderLost {
+		t.Errorf("got %+v, want decoder-lost", got)
 	}
 	within(t, 20*time.Second, "restart", func() bool { return c.PID() != 0 && c.PID() != pid })
 	if alive(pid) {
@@ -243,8 +243,8 @@ func TestChildThatIsNotSandboxed(t *testing.T) {
 	if strings.Contains(st.LastError, "GOT A BYTE") || st.Starts != 0 {
 		t.Errorf("it was given something: %+v", st)
 	}
-	if got := s.at(when)[0]; got.Quality != camera.QualityUnknown {
-		t.Errorf("got %+v, want unknown", got)
+	if got := s.at(when)[0]; got.Quality != camera.QualityDecoderLost {
+		t.Errorf("got %+v, want decoder-lost", got)
 	}
 	ch, err := start(program("unsandboxed"), wire.ModeCount, nil)
 	if err != nil {

@@ -31,6 +31,9 @@ func countPeople(s *session) error {
 	if !ok {
 		return fmt.Errorf("%T before the profile", m)
 	}
+	if setup.Method != "" && setup.Method != count.Method {
+		return fmt.Errorf("count by %q: this klarsyn-vision counts by %s", setup.Method, count.Method)
+	}
 	c := &counting{setup: setup}
 	defer c.close()
 	for m := range s.in {
@@ -72,10 +75,11 @@ func (c *counting) answer(au wire.AccessUnit) wire.Samples {
 	if err != nil {
 		out.Fault = err.Error()
 		for _, z := range c.setup.Profile.Zones {
-			out.Zones = append(out.Zones, wire.Sample{Zone: z.ID, Quality: camera.QualityUnknown})
+			out.Zones = append(out.Zones, wire.Sample{Zone: z.ID, Quality: camera.QualityDecoderLost})
 		}
 		return out
 	}
+	out.Method = count.Method
 	for _, s := range samples {
 		out.Zones = append(out.Zones, wire.Sample{
 			Zone: s.Zone, Present: s.Present, Moving: s.Moving, Low: s.Low, High: s.High, Quality: s.Quality,

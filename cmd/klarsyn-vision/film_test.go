@@ -111,7 +111,7 @@ func TestScoreFilm(t *testing.T) {
 	if err := json.Unmarshal(out, &s); err != nil {
 		t.Fatal(err)
 	}
-	if s.Pictures+s.Unknown != 6 || s.Pictures > 0 && s.Mean != 2 {
+	if s.Pictures+s.Unknown != 6 || (s.Pictures > 0) != (s.MAE != nil) || s.Pictures > 0 && *s.Mean != 2 {
 		t.Errorf("%+v: six pictures from 20 on", s)
 	}
 }

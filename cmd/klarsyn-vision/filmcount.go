@@ -34,6 +34,7 @@ type counted struct {
 	Moving  *float64            `json:"moving"`
 	Zones   map[string]*numbers `json:"zones"`
 	Quality camera.Quality      `json:"quality"`
+	Method  camera.Method       `json:"method"`
 	Fault   string              `json:"fault,omitempty"`
 }
 
@@ -162,7 +163,7 @@ func (f *filming) run(each func(counted) error) error {
 		}
 	}
 	return f.film.pictures(f.each, func(n int, p *decode.Picture, err error) error {
-		out := counted{T: math.Round(f.film.at[n].Seconds()*1e6) / 1e6, Frame: n, Zones: map[string]*numbers{}, Quality: camera.QualityUnknown}
+		out := counted{T: math.Round(f.film.at[n].Seconds()*1e6) / 1e6, Frame: n, Zones: map[string]*numbers{}, Quality: camera.QualityDecoderLost, Method: count.Method}
 		if err != nil {
 			out.Fault = err.Error()
 			return each(out)
@@ -179,6 +180,7 @@ func (f *filming) run(each func(counted) error) error {
 // add sums zones up.
 func (c *counted) add(samples []camera.Sample, whole bool) {
 	var sum numbers
+	var below, above float64 // squares: zones err independently
 	for _, s := range samples {
 		c.Quality = s.Quality
 		n := &numbers{Present: s.Present, Low: s.Low, High: s.High, Moving: s.Moving}
@@ -187,6 +189,8 @@ func (c *counted) add(samples []camera.Sample, whole bool) {
 		} else {
 			sum.Present += n.Present
 			sum.Moving += n.Moving
+			below += (n.Present - n.Low) * (n.Present - n.Low)
+			above += (n.High - n.Present) * (n.High - n.Present)
 		}
 		if !whole {
 			c.Zones[s.Zone] = n
@@ -195,7 +199,7 @@ func (c *counted) add(samples []camera.Sample, whole bool) {
 	if c.Quality != camera.QualityOK {
 		return
 	}
-	sum.Low, sum.High = count.Interval(sum.Present)
+	sum.Low, sum.High = max(0, sum.Present-math.Sqrt(below)), sum.Present+math.Sqrt(above)
 	c.Present, c.Low, c.High, c.Moving = &sum.Present, &sum.Low, &sum.High, &sum.Moving
 }
 

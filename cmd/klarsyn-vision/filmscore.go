@@ -15,18 +15,61 @@ import (
 	"time"
 )
 
-// scored is how right the counts of a film are.
+// scored is how right the counts of a film are. Without a picture that was counted nothing is known of that.
 type scored struct {
-	Pictures int     `json:"pictures"` // with a count and a truth
-	Unknown  int     `json:"unknown"`  // with a truth, and no count
-	MAE      float64 `json:"mae"`
-	Bias     float64 `json:"bias"`
-	P90      float64 `json:"p90"`           // of the absolute error
-	Within1  float64 `json:"within1"`       // share
-	Coverage float64 `json:"coverage"`      // share of truths between low and high
-	Mean     float64 `json:"mean"`          // of the truth
-	MS       float64 `json:"ms_per_frame"`  // decoding and counting
-	Right    float64 `json:"exactly_right"` // share, of counts brought to whole people
+	Pictures int      `json:"pictures"` // with a count and a truth
+	Unknown  int      `json:"unknown"`  // with a truth, and no count
+	MAE      *float64 `json:"mae"`
+	Bias     *float64 `json:"bias"`
+	P90      *float64 `json:"p90"`           // of the absolute error
+	Within1  *float64 `json:"within1"`       // share
+	Coverage *float64 `json:"coverage"`      // share of truths between low and high
+	Mean     *float64 `json:"mean"`          // of the truth
+	Right    *float64 `json:"exactly_right"` // share, of counts brought to whole people
+	MS       float64  `json:"ms_per_frame"`  // decoding and counting
+}
+
+// tally collects what scored tells.
+type tally struct {
+	off                              []float64 // absolute errors
+	bias, mean, within, right, holds float64   // sums
+	unknown                          int
+}
+
+func (t *tally) add(c counted, want float64) {
+	if c.Present == nil {
+		t.unknown++
+		return
+	}
+	d := *c.Present - want
+	t.off = append(t.off, math.Abs(d))
+	t.bias += d
+	t.mean += want
+	if math.Abs(d) <= 1 {
+		t.within++
+	}
+	if math.Round(*c.Present) == want {
+		t.right++
+	}
+	if *c.Low <= want && want <= *c.High {
+		t.holds++
+	}
+}
+
+func (t *tally) scored() scored {
+	s := scored{Pictures: len(t.off), Unknown: t.unknown}
+	if s.Pictures == 0 {
+		return s
+	}
+	share := func(sum float64) *float64 { sum /= float64(len(t.off)); return &sum }
+	mae := 0.0
+	for _, d := range t.off {
+		mae += d
+	}
+	slices.Sort(t.off)
+	s.P90 = &t.off[int(math.Ceil(0.9*float64(len(t.off))))-1]
+	s.MAE, s.Bias, s.Mean, s.Within1, s.Right, s.Coverage = share(mae), share(t.bias), share(t.mean), share(t.within), share(t.right), share(t.holds)
+	return s
 }
 
 // scoreFilm is klarsyn-vision score.
@@ -51,55 +94,34 @@ func scoreFilm(args []string, stdout io.Writer) error {
 	if err := f.open(); err != nil {
 		return err
 	}
-	var s scored
-	var off []float64
+	var t tally
 	seen, began := 0, time.Now()
 	err = f.run(func(c counted) error {
 		if seen++; seen == 1 {
 			began = time.Now()
 		}
-		want, ok := truth[c.Frame]
-		if !ok || c.Frame < from || c.Frame > to {
-			return nil
-		}
-		if c.Present == nil {
-			s.Unknown++
-			return nil
-		}
-		d := *c.Present - want
-		off = append(off, math.Abs(d))
-		s.Bias += d
-		s.Mean += want
-		if math.Abs(d) <= 1 {
-			s.Within1++
-		}
-		if math.Round(*c.Present) == want {
-			s.Right++
-		}
-		if *c.Low <= want && want <= *c.High {
-			s.Coverage++
+		if want, ok := truth[c.Frame]; ok && c.Frame >= from && c.Frame <= to {
+			t.add(c, want)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if s.Pictures = len(off); s.Pictures == 0 {
-		return fmt.Errorf("no picture could be scored: %d had a truth and no count; other frames than --every looks at may be counted in %s", s.Unknown, counts)
+	s := t.scored()
+	if s.Pictures+s.Unknown == 0 {
+		return fmt.Errorf("no picture could be scored: those that --every looks at are not in %s", counts)
 	}
 	s.MS = time.Since(began).Seconds() * 1000 / float64(max(1, seen-1))
-	n := float64(s.Pictures)
-	for _, d := range off {
-		s.MAE += d / n
-	}
-	slices.Sort(off)
-	s.P90 = off[int(math.Ceil(0.9*n))-1]
-	s.Bias, s.Mean, s.Within1, s.Right, s.Coverage = s.Bias/n, s.Mean/n, s.Within1/n, s.Right/n, s.Coverage/n
 	if f.asJSON {
 		return json.NewEncoder(stdout).Encode(s)
 	}
+	if s.Pictures == 0 {
+		_, err = fmt.Fprintf(stdout, "none of %d pictures was counted: count tells why\n", s.Unknown)
+		return err
+	}
 	_, err = fmt.Fprintf(stdout, "%d pictures, %.2f people on average, %d without a count\nmean absolute error %.3f, bias %+.3f, P90 %.2f\nwithin one %.1f %%, exactly right %.1f %%, truth within the interval %.1f %%\n%.1f ms per picture\n",
-		s.Pictures, s.Mean, s.Unknown, s.MAE, s.Bias, s.P90, 100*s.Within1, 100*s.Right, 100*s.Coverage, s.MS)
+		s.Pictures, *s.Mean, s.Unknown, *s.MAE, *s.Bias, *s.P90, 100**s.Within1, 100**s.Right, 100**s.Coverage, s.MS)
 	return err
 }
 

@@ -201,7 +201,7 @@ func (s *sampler) keep(ctx context.Context, samples []camera.Sample) {
 		return
 	}
 	for _, m := range samples {
-		if m.Quality == camera.QualityUnknown {
+		if !m.Quality.Looked() {
 			s.unknown.Add(1)
 		}
 	}

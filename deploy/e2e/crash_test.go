@@ -120,11 +120,11 @@ func killChildren(t *testing.T, s *square, auditor *visitor) (at time.Time, took
 	return at, time.Since(at)
 }
 
-// unknownSince reports whether a count of k1 says within a few keyframes that it does not know, without a number.
+// unknownSince reports whether a count of k1 says within a few keyframes that its decoder is lost, without a number.
 func unknownSince(auditor *visitor, since time.Time) bool {
 	for began := time.Now(); time.Since(began) < 3*gop; time.Sleep(100 * time.Millisecond) {
 		for _, m := range samples(auditor, "k1") {
-			if m.Time.After(since) && m.Quality == "unknown" && m.Present == nil {
+			if m.Time.After(since) && m.Quality == "decoder-lost" && m.Present == nil {
 				return true
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -20,6 +21,9 @@ type Setup struct {
 	// Learning is how many pictures the counter looks at before it trusts its background; 0 leaves
 	// the choice to the counter.
 	Learning int `json:"learning,omitempty"`
+	// Method is how people are to be counted; empty leaves the choice to the counter. A child that does not know
+	// the method refuses the setup.
+	Method camera.Method `json:"method,omitempty"`
 }
 
 func (Setup) kind() byte { return 'P' }
@@ -121,8 +125,7 @@ func (AccessUnit) parse(c *cursor) (Message, error) {
 	return m, err
 }
 
-// Sample is the count of one zone. A child can only say ok or learning of a picture it has seen, and
-// unknown of one that it could not decode.
+// Sample is the count of one zone.
 type Sample struct {
 	Zone                       string
 	Present, Moving, Low, High float64
@@ -134,12 +137,17 @@ type Samples struct {
 	Seq   uint64
 	Time  time.Time
 	Zones []Sample
-	// Fault says why the quality is unknown; empty otherwise.
+	// Method is how they were counted; empty if nobody looked.
+	Method camera.Method
+	// Fault says why nothing could be made of the picture; empty otherwise.
 	Fault string
 }
 
 func (Samples) kind() byte { return 'R' }
-func (Samples) limit() int { return 64 + MaxText + MaxZones*(64+2+4*8+1) }
+func (Samples) limit() int { return 64 + MaxText + maxMethod + MaxZones*(64+2+4*8+1) }
+
+// maxMethod bounds the name of a method.
+const maxMethod = 63
 
 func (m Samples) append(b []byte) ([]byte, error) {
 	if len(m.Zones) > MaxZones {
@@ -148,6 +156,10 @@ func (m Samples) append(b []byte) ([]byte, error) {
 	b = binary.BigEndian.AppendUint64(b, m.Seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Time.UnixMicro()))
 	b = appendBytes(b, []byte(Sanitise(m.Fault)))
+	if len(m.Method) > maxMethod {
+		return nil, fmt.Errorf("method %q is longer than %d bytes: %w", m.Method, maxMethod, ErrTooLarge)
+	}
+	b = append(append(b, byte(len(m.Method))), m.Method...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(m.Zones)))
 	for _, s := range m.Zones {
 		if len(s.Zone) > 63 {
@@ -157,16 +169,11 @@ func (m Samples) append(b []byte) ([]byte, error) {
 		for _, v := range []float64{s.Present, s.Moving, s.Low, s.High} {
 			b = binary.BigEndian.AppendUint64(b, math.Float64bits(v))
 		}
-		switch s.Quality {
-		case camera.QualityOK:
-			b = append(b, 0)
-		case camera.QualityLearning:
-			b = append(b, 1)
-		case camera.QualityUnknown:
-			b = append(b, 2)
-		default:
-			return nil, fmt.Errorf("zone %s: quality %q, want ok, learning or unknown: %w", s.Zone, s.Quality, ErrMalformed)
+		q := slices.Index(camera.Qualities(), s.Quality)
+		if q < 0 {
+			return nil, fmt.Errorf("zone %s: quality %q is none: %w", s.Zone, s.Quality, ErrMalformed)
 		}
+		b = append(b, byte(q))
 	}
 	return b, nil
 }
@@ -178,6 +185,9 @@ func (Samples) parse(c *cursor) (Message, error) {
 		return nil, fmt.Errorf("fault of %d bytes, at most %d: %w", n, MaxText, ErrTooLarge)
 	}
 	m.Fault = Sanitise(string(c.take(int(n))))
+	if m.Method = camera.Method(c.take(int(c.u8()))); len(m.Method) > maxMethod || Sanitise(string(m.Method)) != string(m.Method) {
+		return nil, fmt.Errorf("method of %d bytes: want up to %d that print: %w", len(m.Method), maxMethod, ErrMalformed)
+	}
 	n = c.u32()
 	if n > MaxZones {
 		return nil, fmt.Errorf("%d zones, at most %d: %w", n, MaxZones, ErrTooLarge)
@@ -195,16 +205,12 @@ func (Samples) parse(c *cursor) (Message, error) {
 				return nil, fmt.Errorf("zone %q: count %g: %w", s.Zone, *v, ErrMalformed)
 			}
 		}
-		switch q := c.u8(); q {
-		case 0:
-			s.Quality = camera.QualityOK
-		case 1:
-			s.Quality = camera.QualityLearning
-		case 2:
-			s.Quality = camera.QualityUnknown
-		default:
+		qualities := camera.Qualities()
+		q := int(c.u8())
+		if q >= len(qualities) {
 			return nil, fmt.Errorf("zone %q: quality %d: %w", s.Zone, q, ErrMalformed)
 		}
+		s.Quality = qualities[q]
 		if s.Moving > s.Present || s.Low > s.Present || s.High < s.Present {
 			return nil, fmt.Errorf("zone %q: want moving and low ≤ present ≤ high: %w", s.Zone, ErrMalformed)
 		}

@@ -35,7 +35,8 @@ func messages() []Message {
 		Samples{Seq: 7, Time: at, Zones: []Sample{
 			{Zone: "all", Present: 3.5, Moving: 1, Low: 2, High: 5, Quality: camera.QualityOK},
 			{Zone: "b", Quality: camera.QualityLearning}, {Zone: "c", Quality: camera.QualityUnknown},
-		}},
+			{Zone: "d", Quality: camera.QualityTooDark}, {Zone: "e", Quality: camera.QualityDecoderLost},
+		}, Method: "silhouette-cover/2"},
 		Samples{Seq: 8, Time: at, Fault: "no picture came out"},
 		Encoded{N: 3, Keyframe: true, NALUs: [][]byte{{0x65}}},
 		Progress{Done: 50, Total: 600},
@@ -86,7 +87,7 @@ func TestGolden(t *testing.T) {
 		{Format{Format: camera.Format{Codec: camera.H264, SPS: []byte{0x67}, PPS: []byte{0x68}}},
 			"00000010" + "46" + "04" + "00000000" + "00000001" + "67" + "00000001" + "68"},
 		{Samples{Seq: 1, Time: at, Zones: []Sample{{Zone: "a", Present: 1, Low: 0.5, High: 2, Quality: camera.QualityOK}}},
-			"0000003c" + "52" + "0000000000000001" + "0000000102030405" + "00000000" + "00000001" + "0161" +
+			"0000003d" + "52" + "0000000000000001" + "0000000102030405" + "00000000" + "00" + "00000001" + "0161" +
 				"3ff0000000000000" + "0000000000000000" + "3fe0000000000000" + "4000000000000000" + "00"},
 		{Encoded{N: 2, NALUs: [][]byte{{0x41}}}, "0000000f" + "45" + "00000002" + "00" + "00000001" + "00000001" + "41"},
 		{Progress{Done: 1, Total: 2}, "00000009" + "47" + "00000001" + "00000002"},
