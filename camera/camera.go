@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"regexp"
 )
 
@@ -116,64 +115,6 @@ func (c Camera) validateTransport(scheme string) error {
 		}
 	case len(c.CA) > 0 && !x509.NewCertPool().AppendCertsFromPEM(c.CA):
 		return errors.New("ca_file holds no certificate: want PEM")
-	}
-	return nil
-}
-
-// Point is a place in the picture as fractions of its width and height, from the top left corner.
-type Point struct {
-	X float64 `json:"x" yaml:"x"`
-	Y float64 `json:"y" yaml:"y"`
-}
-
-// Zone is a named part of the picture in which people are counted by the place of their feet.
-type Zone struct {
-	ID      string  `json:"id" yaml:"id"`
-	Name    string  `json:"name" yaml:"name"`
-	Polygon []Point `json:"polygon" yaml:"polygon"`
-}
-
-// Perspective gives the height of a standing person, as a fraction of the picture's height, whose feet
-// are at row y (also a fraction): Slope·y + Offset, never less than 0.01. A fixed camera over flat
-// ground makes it linear. The zero value says that it is not known: then the counter learns it from people who walk alone.
-type Perspective struct {
-	Slope  float64 `json:"slope" yaml:"slope"`
-	Offset float64 `json:"offset" yaml:"offset"`
-}
-
-// PersonHeight is the height of a person standing at row y, as a fraction of the picture's height.
-func (p Perspective) PersonHeight(y float64) float64 { return max(0.01, p.Slope*y+p.Offset) }
-
-// Profile is what the counter must know of one camera's picture.
-type Profile struct {
-	Zones       []Zone      `json:"zones" yaml:"zones"`
-	Perspective Perspective `json:"perspective" yaml:"perspective"`
-}
-
-// Validate says which zone is wrong and why.
-func (p Profile) Validate() error {
-	for _, v := range []float64{p.Perspective.Slope, p.Perspective.Offset} {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return errors.New("perspective: slope and offset must be finite numbers")
-		}
-	}
-	seen := map[string]bool{}
-	for _, z := range p.Zones {
-		if !slug.MatchString(z.ID) {
-			return fmt.Errorf("zone %q: %w", z.ID, ErrBadID)
-		}
-		if seen[z.ID] {
-			return fmt.Errorf("zone %q stands twice: zone ids are unique within a camera", z.ID)
-		}
-		seen[z.ID] = true
-		if len(z.Polygon) < 3 {
-			return fmt.Errorf("zone %q has %d corners: want at least 3", z.ID, len(z.Polygon))
-		}
-		for _, pt := range z.Polygon {
-			if !(pt.X >= 0 && pt.X <= 1 && pt.Y >= 0 && pt.Y <= 1) {
-				return fmt.Errorf("zone %q: corner (%g, %g) is outside the picture: want fractions from 0 to 1", z.ID, pt.X, pt.Y)
-			}
-		}
 	}
 	return nil
 }

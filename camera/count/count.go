@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"slices"
 
 	"gocv.io/x/gocv"
 
@@ -88,7 +89,7 @@ func New(p camera.Profile, w, h, learning int) (*Counter, error) {
 	}
 	c := &Counter{
 		profile: p, width: w, height: h, learning: learning, settling: learning,
-		view: view{w: w, h: h}, register: register{w: w, h: h}, still: make([]byte, w*h*3/2), cover: newCover(w, h), pieces: newPieces(w, h),
+		view: view{w: w, h: h}, register: register{w: w, h: h}, still: make([]byte, w*h*3/2), cover: newCover(w, h, p), pieces: newPieces(w, h),
 		background: newBackground(w, h),
 		motion:     gocv.NewBackgroundSubtractorMOG2WithParams(motionHistory, 16, true),
 		open:       gocv.GetStructuringElement(gocv.MorphRect, image.Pt(2, 3)),
@@ -96,7 +97,9 @@ func New(p camera.Profile, w, h, learning int) (*Counter, error) {
 		margin:     gocv.GetStructuringElement(gocv.MorphRect, image.Pt(9, 9)),
 		picture:    make([]byte, w*h*3/2), mask: make([]byte, w*h), raw: make([]byte, w*h), around: make([]byte, w*h),
 	}
-	if p.Perspective == (camera.Perspective{}) {
+	if known, ok := p.Heights(); ok {
+		c.profile.Perspective = known
+	} else {
 		c.scale = newScale(w, h)
 	}
 	return c, nil
@@ -128,33 +131,21 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 		c.learn()
 		return c.uncounted(camera.QualityLearning), nil
 	}
-	likeness := c.view.compare(c.picture[:n])
-	if likeness.obscured() {
-		return c.adrift(camera.QualityObscured), nil
-	}
-	// A picture in another place is full of edges that look like people.
-	if !found || likeness.elsewhere() {
-		return c.adrift(camera.QualityCameraMoved), nil
-	}
-	if share := c.background.differ(c.picture, c.mask); share > jumped {
-		return c.adrift(likeness.reason()), nil
-	}
-	c.astray = 0
-	copy(c.raw, c.mask)
-	if err := c.clean(); err != nil {
-		return nil, err
-	}
-	anybody, err := c.takeApart()
+	seen, err := c.foreground(found)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.surround(); err != nil {
-		return nil, err
+	if seen.why != camera.QualityOK {
+		return c.adrift(seen.why), nil
 	}
+	c.astray = 0
 	defer func() { c.background.add(c.picture, c.around) }()
 	tall, known := c.heights()
 	if !known {
-		if !anybody { // however tall people are here
+		if err := c.surround(); err != nil {
+			return nil, err
+		}
+		if !seen.anybody { // however tall people are here
 			return c.samples(nil, nil), nil
 		}
 		return c.uncounted(camera.QualityLearning), nil
@@ -163,14 +154,61 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 	if err != nil {
 		return nil, fmt.Errorf("motion mask: %w", err)
 	}
-	people := c.cover.people(c.mask, c.highest(), tall)
+	people := c.exorcise(c.cover.people(c.mask, c.highest(), tall))
+	if err := c.surround(); err != nil {
+		return nil, err
+	}
 	if c.cover.left(c.mask) > unexplained*float64(n) {
-		return c.uncounted(likeness.partly()), nil
+		return c.uncounted(seen.likeness.partly()), nil
 	}
 	for i := range people {
 		people[i].moving = c.cover.share(people[i], c.mask, m)
 	}
 	return c.samples(people, tall), nil
+}
+
+// seen is what the foreground of a picture tells.
+type seen struct {
+	why      camera.Quality // ok, or why it cannot be counted in
+	likeness likeness
+	anybody  bool // may be there
+}
+
+// foreground makes the mask of the picture at hand; found says that it lies where the background does.
+func (c *Counter) foreground(found bool) (s seen, err error) {
+	s.likeness = c.view.compare(c.picture[:c.width*c.height])
+	switch {
+	case s.likeness.obscured():
+		s.why = camera.QualityObscured
+		return s, nil
+	case !found || s.likeness.elsewhere(): // full of edges that look like people
+		s.why = camera.QualityCameraMoved
+		return s, nil
+	}
+	if share := c.background.differ(c.picture, c.mask); share > jumped {
+		s.why = s.likeness.reason()
+		return s, nil
+	}
+	copy(c.raw, c.mask)
+	if err := c.clean(); err != nil {
+		return s, err
+	}
+	s.anybody, err = c.takeApart()
+	s.why = camera.QualityOK
+	return s, err
+}
+
+// exorcise leaves out who was taken for background and has left, also from among others, so that the background may follow.
+func (c *Counter) exorcise(people []stand) []stand {
+	n := c.width * c.height
+	return slices.DeleteFunc(people, func(s stand) bool {
+		is, was := c.cover.outline(s, c.mask, c.picture[:n]), c.cover.outline(s, c.mask, c.background.median[:n])
+		if was <= ghostly*is {
+			return false
+		}
+		c.cover.forget(s, c.mask)
+		return true
+	})
 }
 
 // learn takes a picture as it is. Where no background can be told yet it goes on, for as long as somebody who stands
@@ -236,75 +274,6 @@ func (c *Counter) highest() float64 {
 	return 4
 }
 
-// surround is all that differs on people and close to them: opening has taken their edge away, and a background that took
-// it would eat its way into them.
-func (c *Counter) surround() error {
-	in, err := gocv.NewMatFromBytes(c.height, c.width, gocv.MatTypeCV8U, c.mask)
-	if err != nil {
-		return fmt.Errorf("hand the mask to OpenCV: %w", err)
-	}
-	defer func() { _ = in.Close() }()
-	out := gocv.NewMat() // in is the mask itself, which stays as it is
-	defer func() { _ = out.Close() }()
-	gocv.Dilate(in, &out, c.margin)
-	b, err := out.DataPtrUint8()
-	if err != nil {
-		return fmt.Errorf("widen the mask: %w", err)
-	}
-	for i, v := range b {
-		c.around[i] = v & c.raw[i]
-	}
-	return nil
-}
-
-// takeApart removes from the mask what is light, specks or ghosts, and learns how tall people are from the rest, if that
-// is not known. It says whether anybody may be there.
-func (c *Counter) takeApart() (anybody bool, err error) {
-	n := c.width * c.height
-	found := c.pieces.find(c.mask, c.picture[:n], c.background.median[:n])
-	lit := false
-	for _, p := range found {
-		if ratio, ok := c.pieces.light(p, c.picture, c.background.median); ok {
-			c.relight(p, ratio)
-			lit = true
-		}
-	}
-	if lit { // who stands in it is left, with crumbs around him
-		if err := c.clean(); err != nil {
-			return false, err
-		}
-		found = c.pieces.find(c.mask, c.picture[:n], c.background.median[:n])
-	}
-	kept := found[:0]
-	for _, p := range found {
-		if !p.ghost && p.area >= speck {
-			kept = append(kept, p)
-			continue
-		}
-		for _, i := range p.pixels {
-			c.mask[i] = 0
-		}
-	}
-	return c.scale == nil || c.scale.add(kept), nil
-}
-
-// relight takes from the mask what is the background in another light, so that the background may follow there.
-func (c *Counter) relight(p piece, ratio float64) {
-	for _, i := range p.pixels {
-		if inLight(c.picture[i], c.background.median[i], ratio) && c.plain(int(i)) {
-			c.mask[i], c.raw[i] = 0, 0
-		}
-	}
-}
-
-// plain says that a pixel has the background's colour, more or less.
-func (c *Counter) plain(i int) bool {
-	n := c.width * c.height
-	u := n + i/c.width/2*(c.width/2) + i%c.width/2
-	is, was := c.picture, c.background.median
-	return off(is[u], was[u]) <= 2*tinted && off(is[u+n/4], was[u+n/4]) <= 2*tinted
-}
-
 // heights gives the height of somebody by the row of the feet, in pixels, once it is known.
 func (c *Counter) heights() (func(float64) float64, bool) {
 	p := c.profile.Perspective
@@ -332,62 +301,4 @@ func (c *Counter) moves() (gocv.Mat, error) {
 		return gocv.Mat{}, fmt.Errorf("MOG2 gave a mask of %dx%d: want %dx%d", out.Cols(), out.Rows(), c.width, c.height)
 	}
 	return out, nil
-}
-
-// clean takes specks out of the mask and closes what they cut.
-func (c *Counter) clean() error {
-	in, err := gocv.NewMatFromBytes(c.height, c.width, gocv.MatTypeCV8U, c.mask)
-	if err != nil {
-		return fmt.Errorf("hand the mask to OpenCV: %w", err)
-	}
-	defer func() { _ = in.Close() }()
-	gocv.MorphologyEx(in, &in, gocv.MorphOpen, c.open)
-	gocv.MorphologyEx(in, &in, gocv.MorphClose, c.close)
-	b, err := in.DataPtrUint8()
-	if err != nil {
-		return fmt.Errorf("clean the mask: %w", err)
-	}
-	copy(c.mask, b) // b is the mask itself, as long as OpenCV wrote in place
-	return nil
-}
-
-// samples tells people by zone; tall as for heights, nil if nobody is there.
-func (c *Counter) samples(people []stand, tall func(float64) float64) []camera.Sample {
-	out := make([]camera.Sample, 0, len(c.profile.Zones))
-	for _, z := range c.profile.Zones {
-		s := camera.Sample{Zone: z.ID, Quality: camera.QualityOK, Method: Method}
-		for _, p := range people {
-			if !p.in(z.Polygon, c.width, c.height) {
-				continue
-			}
-			s.Present++
-			if p.moving > 0.3 {
-				s.Moving++
-			}
-		}
-		left := 0.0
-		if tall != nil {
-			left = c.cover.leftIn(z.Polygon, c.mask, tall)
-		}
-		s.Low, s.High = interval(s.Present, left)
-		out = append(out, s)
-	}
-	return out
-}
-
-// uncounted tells why there is no number.
-func (c *Counter) uncounted(why camera.Quality) []camera.Sample {
-	out := make([]camera.Sample, 0, len(c.profile.Zones))
-	for _, z := range c.profile.Zones {
-		out = append(out, camera.Sample{Zone: z.ID, Quality: why, Method: Method})
-	}
-	return out
-}
-
-// interval is a simple error model: a fixed part for specks and feet on the line, one that grows with the root of the
-// number, as people hide one another independently, and above half of those who would fit into what nobody explains.
-// Measured on synthetic scenes; see the README.
-func interval(n, left float64) (low, high float64) {
-	half := 0.6 + 0.5*math.Sqrt(n)
-	return max(0, n-half), n + half + left/2
 }

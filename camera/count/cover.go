@@ -11,8 +11,8 @@ import (
 
 const (
 	// A silhouette is looked at on a grid of columns and rows over a box that is this wide and one high, in heights.
-	columns, rows = 10, 24
-	boxWidth      = 0.44
+	columns, rows = camera.SilhouetteColumns, camera.SilhouetteRows
+	boxWidth      = camera.SilhouetteWidth
 	// stray is how probable foreground is where nobody stands, next to somebody.
 	stray = 0.25
 	// believed is the mean log-likelihood per visible point above which a silhouette is a person, and visible the
@@ -58,27 +58,56 @@ type cover struct {
 	shape         silhouette
 	weight        float64                // of all of the shape
 	covered, bare [rows][columns]float32 // log-likelihood ratios of foreground and of background
+	believed      float64
+	ground        []camera.Point // where feet may be; empty is everywhere
+	hidden        []byte         // what stands before the people; nil is nothing
 	explained     []byte
 	sums          []int32 // integral image of the mask
 }
 
-func newCover(w, h int) *cover {
-	c := &cover{w: w, h: h, shape: upright(), explained: make([]byte, w*h), sums: make([]int32, (w+1)*(h+1))}
+func newCover(w, h int, p camera.Profile) *cover {
+	c := &cover{w: w, h: h, believed: believed, ground: p.Ground, explained: make([]byte, w*h), sums: make([]int32, (w+1)*(h+1))}
+	if p.Coefficients.Believed != 0 {
+		c.believed = p.Coefficients.Believed
+	}
+	shape := upright()
+	for r, row := range p.Silhouette {
+		copy(shape[r][:], row)
+	}
+	c.take(shape)
+	if len(p.Occluders) > 0 {
+		c.hidden = make([]byte, w*h)
+	}
+	for i := range c.hidden {
+		at := camera.Point{X: (float64(i%w) + 0.5) / float64(w), Y: (float64(i/w) + 0.5) / float64(h)}
+		for _, o := range p.Occluders {
+			if inside(o, at) {
+				c.hidden[i] = 1
+			}
+		}
+	}
+	return c
+}
+
+// take sets the silhouette that is looked for.
+func (c *cover) take(shape silhouette) {
+	c.shape, c.weight = shape, 0
 	for r := range rows {
 		for k := range columns {
-			p := c.shape[r][k]
+			p := max(0.03, min(0.97, c.shape[r][k])) // nothing is certain
+			c.shape[r][k] = p
 			c.weight += p
 			c.covered[r][k] = float32(math.Log(p / stray))
 			c.bare[r][k] = float32(math.Log((1 - p) / (1 - stray)))
 		}
 	}
-	return c
 }
 
 // people finds who stands where, best explained first. tall gives the height in pixels of somebody whose feet are at a
 // row, highest the row above which there are none; feet may be a little below the picture.
 func (c *cover) people(mask []byte, highest float64, tall func(foot float64) float64) []stand {
 	clear(c.explained)
+	copy(c.explained, c.hidden)
 	c.integrate(mask)
 	var queue stands
 	for foot := highest; foot < float64(c.h)*1.25; {
@@ -89,7 +118,7 @@ func (c *cover) people(mask []byte, highest float64, tall func(foot float64) flo
 			continue
 		}
 		for x := step / 2; x < float64(c.w); x += step {
-			if c.crowded(x, foot, t) {
+			if c.grounded(x, foot) && c.crowded(x, foot, t) {
 				if g := c.gain(mask, x, foot, t); g > 0 {
 					queue = append(queue, stand{x: x, foot: foot, tall: t, gain: g})
 				}
@@ -144,6 +173,11 @@ func (c *cover) area(x0, y0, x1, y1 float64) (foreground, all float64) {
 	return float64(c.sums[by*w+bx] - c.sums[ay*w+bx] - c.sums[by*w+ax] + c.sums[ay*w+ax]), float64((bx - ax) * (by - ay))
 }
 
+// grounded says that somebody may stand here.
+func (c *cover) grounded(x, foot float64) bool {
+	return len(c.ground) == 0 || stand{x: x, foot: foot}.in(c.ground, c.w, c.h)
+}
+
 // crowded is a quick look at whether there is any reason to look.
 func (c *cover) crowded(x, foot, tall float64) bool {
 	f, all := c.area(x-0.1*tall, foot-tall, x+0.1*tall, foot)
@@ -179,25 +213,45 @@ func (c *cover) gain(mask []byte, x, foot, tall float64) float64 {
 	if seen < visible*c.weight || points == 0 {
 		return 0
 	}
-	if mean := float64(sum) / float64(points); mean <= believed {
+	if mean := float64(sum) / float64(points); mean <= c.believed {
 		return 0
 	}
 	return float64(sum) * boxWidth * tall * tall / (rows * columns)
 }
 
 // explain takes what somebody covers.
-func (c *cover) explain(s stand) {
+func (c *cover) explain(s stand) { c.each(s, func(i int) { c.explained[i] = 1 }) }
+
+// each calls f for every pixel that somebody covers.
+func (c *cover) each(s stand, f func(i int)) {
 	left, top := s.x-boxWidth/2*s.tall, s.foot-s.tall
 	for y := max(0, int(top)); y < min(c.h, int(s.foot)+1); y++ {
 		r := max(0, min(rows-1, int((float64(y)-top)/s.tall*rows)))
 		for x := max(0, int(left)); x < min(c.w, int(left+boxWidth*s.tall)+1); x++ {
 			k := max(0, min(columns-1, int((float64(x)-left)/(boxWidth*s.tall)*columns)))
 			if c.shape[r][k] > 0.12 {
-				c.explained[y*c.w+x] = 1
+				f(y*c.w + x)
 			}
 		}
 	}
 }
+
+// outline is how strong edges are where the foreground that somebody covers ends.
+func (c *cover) outline(s stand, mask, luma []byte) float64 {
+	sum := 0
+	c.each(s, func(i int) {
+		x, y := i%c.w, i/c.w
+		if mask[i] == 0 || x < 2 || y < 2 || x >= c.w-2 || y >= c.h-2 ||
+			mask[i-1] != 0 && mask[i+1] != 0 && mask[i-c.w] != 0 && mask[i+c.w] != 0 {
+			return
+		}
+		sum += int(off(luma[i+2], luma[i-2])) + int(off(luma[i+2*c.w], luma[i-2*c.w]))
+	})
+	return float64(sum)
+}
+
+// forget takes somebody from the mask.
+func (c *cover) forget(s stand, mask []byte) { c.each(s, func(i int) { mask[i] = 0 }) }
 
 // left is how many pixels of a mask nobody explained.
 func (c *cover) left(mask []byte) float64 {

@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"klarsyn/camera"
 )
 
 // painted is somebody as the mask shows him: the silhouette itself, by chance where it is not sure.
@@ -41,7 +43,7 @@ func TestPeopleAreFoundInGroups(t *testing.T) {
 			for _, p := range at {
 				painted(r, mask, w, h, p[0], p[1], tall(p[1]))
 			}
-			found := newCover(w, h).people(mask, 4, tall)
+			found := newCover(w, h, camera.Profile{}).people(mask, 4, tall)
 			if len(found) != len(at) {
 				t.Fatalf("%d found: %+v", len(found), found)
 			}
@@ -68,7 +70,7 @@ func TestWhatIsNobody(t *testing.T) {
 				mask[y*w+x] = 255
 			}
 		}
-		if found := newCover(w, h).people(mask, 4, func(float64) float64 { return 60 }); len(found) != 0 {
+		if found := newCover(w, h, camera.Profile{}).people(mask, 4, func(float64) float64 { return 60 }); len(found) != 0 {
 			t.Errorf("%s: %+v", name, found)
 		}
 	}

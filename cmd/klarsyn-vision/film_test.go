@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"klarsyn/camera"
 	"klarsyn/camera/decode"
 )
 
@@ -129,15 +130,22 @@ func TestFilmMistakes(t *testing.T) {
 		args []string
 		says string
 	}{
-		"no file":      {[]string{"count", "--json"}, "--in is missing"},
-		"missing file": {[]string{"count", "--in", "/nowhere.mp4"}, "/nowhere.mp4"},
-		"no film":      {[]string{"count", "--in", write("text.mp4", "not a film")}, "not an MP4"},
-		"every":        {[]string{"count", "--in", smallFilm, "--every", "second"}, "keyframe, all, or a number"},
-		"a flag":       {[]string{"count", "--input", "x"}, "--input"},
-		"profile":      {[]string{"count", "--in", smallFilm, "--profile", write("p.yaml", "zonse: []\n")}, "zonse"},
-		"zones":        {[]string{"count", "--in", smallFilm, "--zones", write("z.yaml", "- {id: a, polygon: [{x: 0, y: 0}]}\n")}, "corners"},
-		"no counts":    {[]string{"score", "--in", smallFilm}, "--counts is missing"},
-		"counts":       {[]string{"score", "--in", smallFilm, "--counts", write("c.csv", "frame,count\n1,many\n")}, "line 2"},
+		"no file":              {[]string{"count", "--json"}, "--in is missing"},
+		"missing file":         {[]string{"count", "--in", "/nowhere.mp4"}, "/nowhere.mp4"},
+		"no film":              {[]string{"count", "--in", write("text.mp4", "not a film")}, "not an MP4"},
+		"every":                {[]string{"count", "--in", smallFilm, "--every", "second"}, "keyframe, all, or a number"},
+		"a flag":               {[]string{"count", "--input", "x"}, "--input"},
+		"profile":              {[]string{"count", "--in", smallFilm, "--profile", write("p.yaml", "zonse: []\n")}, "zonse"},
+		"zones":                {[]string{"count", "--in", smallFilm, "--zones", write("z.yaml", "- {id: a, polygon: [{x: 0, y: 0}]}\n")}, "corners"},
+		"no counts":            {[]string{"score", "--in", smallFilm}, "--counts is missing"},
+		"nothing to calibrate": {[]string{"calibrate", "-o", "p.yaml"}, "--height, --tilt and --lens"},
+		"no labels":            {[]string{"calibrate", "--in", smallFilm}, "--labels"},
+		"labels":               {[]string{"calibrate", "--in", smallFilm, "--labels", write("b.csv", "frame,x,y,w,h\n1,2,3,4\n")}, "line 2"},
+		"boxes":                {[]string{"calibrate", "--in", smallFilm, "--labels", write("b0.csv", "frame,x,y,w,h\n1,2,3,4,0\n")}, "line 2"},
+		"beyond":               {[]string{"calibrate", "--in", smallFilm, "--labels", write("b1.csv", "5000,2,3,4,5\n"), "-o", filepath.Join(dir, "o.yaml")}, "picture 5000"},
+		"half mounted":         {[]string{"calibrate", "--height", "6"}, "belong together"},
+		"mounted":              {[]string{"calibrate", "--height", "6", "--tilt", "80", "--lens", "200"}, "lens is 200"},
+		"counts":               {[]string{"score", "--in", smallFilm, "--counts", write("c.csv", "frame,count\n1,many\n")}, "line 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := exec.Command(built, c.args...).CombinedOutput()
@@ -146,5 +154,41 @@ func TestFilmMistakes(t *testing.T) {
 				t.Errorf("%v: %s; want exit 2 and %q", err, out, c.says)
 			}
 		})
+	}
+}
+
+// A camera whose height, tilt and lens are known needs no film; the file is a profile that count takes.
+func TestCalibrateMounted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "k1.yaml")
+	out, err := exec.Command(built, "calibrate", "--height", "6.2", "--tilt", "14", "--lens", "38", "-o", path).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), path) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var p camera.Profile
+	if err := readYAML(path, "--profile", &p); err != nil {
+		t.Fatal(err)
+	}
+	if line, ok := p.Heights(); !ok || line.Slope <= 0.1 || line.Slope > 0.5 {
+		t.Errorf("%+v: %+v", p, line)
+	}
+	if out, err := exec.Command(built, "count", "--in", smallFilm, "--profile", path, "--json").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// What cannot be calibrated leaves no file.
+func TestCalibrateLeavesNoHalfFile(t *testing.T) {
+	dir := t.TempDir()
+	labels := filepath.Join(dir, "b.csv")
+	if err := os.WriteFile(labels, []byte("frame,x,y,w,h\n1,2,3,4,5\n2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(built, "calibrate", "--in", smallFilm, "--labels", labels, "-o", filepath.Join(dir, "k1.yaml")).CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitFailed || !strings.Contains(string(out), "want at least 5 stills") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
+		t.Errorf("left: %v", left)
 	}
 }

@@ -88,21 +88,12 @@ func (f *filming) open() error {
 	default:
 		return usageError{fmt.Errorf("--every %q: want keyframe, all, or a number from 1 on", f.every)}
 	}
-	if err := readYAML(f.profile, "--profile", &f.known); err != nil {
+	if err := f.readProfile(); err != nil {
 		return err
-	}
-	if f.zones != "" {
-		f.known.Zones = nil
-		if err := readYAML(f.zones, "--zones", &f.known.Zones); err != nil {
-			return err
-		}
 	}
 	if len(f.known.Zones) == 0 {
 		f.whole = true
 		f.known.Zones = []camera.Zone{{ID: everywhere, Polygon: []camera.Point{{X: 0, Y: 0}, {X: 1, Y: 0}, {X: 1, Y: 1}, {X: 0, Y: 1}}}}
-	}
-	if err := f.known.Validate(); err != nil {
-		return usageError{fmt.Errorf("profile: %w", err)}
 	}
 	var err error
 	if f.film, err = readFilm(f.in); err != nil {
@@ -112,6 +103,23 @@ func (f *filming) open() error {
 		if f.lesson, err = readFilm(f.learn); err != nil {
 			return usageError{fmt.Errorf("--learn: %w", err)}
 		}
+	}
+	return nil
+}
+
+// readProfile reads what is known of the camera.
+func (f *filming) readProfile() error {
+	if err := readYAML(f.profile, "--profile", &f.known); err != nil {
+		return err
+	}
+	if f.zones != "" {
+		f.known.Zones = nil
+		if err := readYAML(f.zones, "--zones", &f.known.Zones); err != nil {
+			return err
+		}
+	}
+	if err := f.known.Validate(); err != nil {
+		return usageError{fmt.Errorf("profile: %w", err)}
 	}
 	return nil
 }
@@ -130,10 +138,10 @@ func readYAML(path, flag string, into any) error {
 	return nil
 }
 
-// run drops every right and looks at the film; each gets one picture's numbers.
-func (f *filming) run(each func(counted) error) error {
+// begin drops every right and learns from the lesson.
+func (f *filming) begin() (*counting, error) {
 	if err := prepare(); err != nil {
-		return err
+		return nil, err
 	}
 	limits := countLimits()
 	limits.Data += 2 * f.film.size
@@ -142,26 +150,37 @@ func (f *filming) run(each func(counted) error) error {
 	}
 	limits.Output = 1 << 30
 	if err := sandbox.Drop(limits); err != nil {
-		return err
+		return nil, err
 	}
 	c := &counting{}
-	defer c.close()
-	if f.lesson != nil {
-		// Twice: the first time for what is always there, the second for how tall people are in front of it.
-		each := every(max(1, len(f.lesson.at)/lessons))
-		for range 2 {
-			err := f.lesson.pictures(each, func(_ int, p *decode.Picture, err error) error {
-				if err != nil {
-					return nil // what the camera sends damaged teaches nothing
-				}
-				_, err = c.look(f.known, 0, p)
-				return err
-			})
+	if f.lesson == nil {
+		return c, nil
+	}
+	// Twice: the first time for what is always there, the second for how tall people are in front of it.
+	each := every(max(1, len(f.lesson.at)/lessons))
+	for range 2 {
+		err := f.lesson.pictures(each, func(_ int, p *decode.Picture, err error) error {
 			if err != nil {
-				return err
+				return nil // what the camera sends damaged teaches nothing
 			}
+			_, err = c.look(f.known, 0, p)
+			return err
+		})
+		if err != nil {
+			c.close()
+			return nil, err
 		}
 	}
+	return c, nil
+}
+
+// run looks at the film; each gets one picture's numbers.
+func (f *filming) run(each func(counted) error) error {
+	c, err := f.begin()
+	if err != nil {
+		return err
+	}
+	defer c.close()
 	return f.film.pictures(f.each, func(n int, p *decode.Picture, err error) error {
 		out := counted{T: math.Round(f.film.at[n].Seconds()*1e6) / 1e6, Frame: n, Zones: map[string]*numbers{}, Quality: camera.QualityDecoderLost, Method: count.Method}
 		if err != nil {

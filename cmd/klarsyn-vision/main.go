@@ -35,6 +35,8 @@ Usage:
                            counts the people in a file
   klarsyn-vision score --in VIDEO --counts FILE [--from N] [--to N] [as count]
                            says how right these counts are
+  klarsyn-vision calibrate --in VIDEO --labels BOXES [-o PROFILE] | --height M --tilt DEGREES --lens DEGREES [-o PROFILE]
+                           makes a camera's profile from labelled pictures, or from how it hangs
   klarsyn-vision version   print the build that klarsyn must match
 
 Example:
@@ -63,6 +65,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = countFilm(args[1:], stdout)
 	case mode == "score":
 		err = scoreFilm(args[1:], stdout)
+	case mode == "calibrate":
+		err = calibrateFilm(args[1:], stdout)
 	case len(args) > 1:
 		return usage(fmt.Sprintf("%s takes no arguments, got %q: what it must know comes over stdin", mode, args[1]))
 	case mode == "version" || mode == "--version":
@@ -76,6 +80,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	if errors.Is(err, errNotPipes) {
 		return usage(err.Error())
+	}
+	if code := failedApart(0); errors.As(err, &code) {
+		return int(code) // it has said why
 	}
 	if wrong := (usageError{}); errors.As(err, &wrong) {
 		fmt.Fprintln(stderr, "klarsyn-vision:", wrong)

@@ -63,6 +63,9 @@ type cameraConfig struct {
 	Zones []camera.Zone `yaml:"zones,omitempty"`
 	// Perspective gives a person's height in the picture by the row of the feet.
 	Perspective camera.Perspective `yaml:"perspective,omitempty"`
+	// Profile is a file that klarsyn-vision calibrate wrote, instead of a perspective; a relative path is relative to
+	// this file. Its zones are not used: those above are.
+	Profile string `yaml:"profile,omitempty"`
 }
 
 // permitConfig is one version of a permit.
@@ -156,7 +159,10 @@ func (c config) check(folder string) (*square, error) {
 			return nil, err
 		}
 		s.cameras = append(s.cameras, cam)
-		s.files[cam.ID] = cameraFiles{inFolder(folder, cc.PasswordFile), inFolder(folder, cc.CAFile)}
+		if cc.Profile != "" && cc.Perspective != (camera.Perspective{}) {
+			return nil, fmt.Errorf("camera %s: profile and perspective are both told: want one of them", cc.ID)
+		}
+		s.files[cam.ID] = cameraFiles{inFolder(folder, cc.PasswordFile), inFolder(folder, cc.CAFile), inFolder(folder, cc.Profile)}
 	}
 	var permits []policy.Permit
 	for _, pc := range c.Permits {
@@ -192,7 +198,7 @@ func (cc cameraConfig) camera() (camera.Camera, error) {
 }
 
 // cameraFiles are what only who connects to a camera needs; empty: none.
-type cameraFiles struct{ password, ca string }
+type cameraFiles struct{ password, ca, profile string }
 
 func inFolder(folder, path string) string {
 	if path == "" || filepath.IsAbs(path) {
@@ -201,7 +207,7 @@ func inFolder(folder, path string) string {
 	return filepath.Join(folder, path)
 }
 
-// readFiles reads the cameras' passwords and authorities. Whoever connects to no camera need not be able to.
+// readFiles reads the cameras' passwords, authorities and profiles. Whoever connects to no camera need not be able to.
 func (s *square) readFiles() error {
 	for i := range s.cameras {
 		cam := &s.cameras[i]
@@ -220,9 +226,31 @@ func (s *square) readFiles() error {
 				return usageError{fmt.Errorf("camera %s: ca_file: %w", cam.ID, err)}
 			}
 		}
+		if files.profile != "" {
+			if err := readProfile(files.profile, &cam.Profile); err != nil {
+				return usageError{fmt.Errorf("camera %s: profile: %w", cam.ID, err)}
+			}
+		}
 		if err := cam.Validate(); err != nil {
 			return usageError{err}
 		}
+	}
+	return nil
+}
+
+// readProfile reads what calibration found. Zones stay as they are: whoever serves counts knows them, too.
+func readProfile(path string, p *camera.Profile) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	zones := p.Zones
+	if err := yaml.UnmarshalWithOptions(b, p, yaml.Strict()); err != nil {
+		return fmt.Errorf("%s:\n%s", path, yaml.FormatError(err, false, true))
+	}
+	p.Zones = zones
+	if err := p.Validate(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
 }

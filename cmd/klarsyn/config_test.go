@@ -69,6 +69,42 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// A profile that calibration wrote stands in for the perspective; zones stay those of the configuration.
+func TestProfile(t *testing.T) {
+	text := strings.Replace(good, "perspective: {slope: 0.3, offset: 0.1}", "profile: k1.yaml", 1)
+	path := writeConfig(t, text)
+	s, err := loadSquare(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.readFiles(); err == nil || !strings.Contains(err.Error(), "camera k1: profile") {
+		t.Errorf("without the file: %v", err)
+	}
+	for profile, want := range map[string]string{
+		"zones: [{id: other, polygon: [{x: 0, y: 0}, {x: 1, y: 0}, {x: 1, y: 1}]}]\nmounting: {height: 6, tilt: 12, lens: 40}\n": "",
+		"mounting: {heigth: 6}\n":       "heigth",
+		"coefficients: {believed: 7}\n": "believed is 7",
+	} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), "k1.yaml"), []byte(profile), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := s.readFiles()
+		if want == "" && (err != nil || s.cameras[0].Profile.Zones[0].ID != "z" || s.cameras[0].Profile.Mounting == nil) {
+			t.Errorf("%v: %+v", err, s.cameras[0].Profile)
+		}
+		if want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", profile, err, want)
+		}
+	}
+	if _, err := loadSquare(writeConfig(t, text+"    profile: x\n")); err == nil {
+		t.Error("a key in the wrong place is taken")
+	}
+	both := strings.Replace(good, "    perspective:", "    profile: k1.yaml\n    perspective:", 1)
+	if _, err := loadSquare(writeConfig(t, both)); err == nil || !strings.Contains(err.Error(), "want one of them") {
+		t.Errorf("both: %v", err)
+	}
+}
+
 // Zones are for counting: a camera without any is configured like every other.
 func TestZonesMayBeLeftOut(t *testing.T) {
 	from := strings.Index(good, "    zones:")
