@@ -27,6 +27,19 @@ func annexB(dst []byte, codec camera.Codec, sets, nalus [][]byte) []byte {
 	return dst
 }
 
+// sequence is the sequence parameter set that a picture is decoded by: its own if it brings one.
+func sequence(codec camera.Codec, sets, nalus [][]byte) []byte {
+	var sps []byte
+	for _, from := range [][][]byte{sets, nalus} {
+		for _, n := range from {
+			if isParameterSet(codec, n) {
+				sps = n
+			}
+		}
+	}
+	return sps
+}
+
 // isParameterSet is true for the sequence parameter set, without which a decoder starts nowhere.
 func isParameterSet(codec camera.Codec, nalu []byte) bool {
 	if len(nalu) == 0 {

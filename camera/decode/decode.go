@@ -14,6 +14,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/asticode/go-astiav"
 
@@ -25,7 +26,7 @@ var ErrNoPicture = errors.New("no picture came out")
 
 // maxPixels bounds the coded size before memory is spent on it: 4096x2304 is the largest camera known
 // to us, and an absurd parameter set asks for 16384x16384.
-const maxPixels = "9437184"
+const maxPixels = 4096 * 2304
 
 // Prepare makes FFmpeg and the C heap ask nothing of the system that is forbidden after the drop. Call
 // it once, before.
@@ -106,11 +107,15 @@ func (d *Decoder) Close() {
 // Keyframe decodes one picture that needs no other. It opens a codec of its own for it: with reordering
 // a codec holds the picture back until two more have come, seconds later at one keyframe per GOP, and
 // go-astiav 0.12 cannot flush one that was drained. Opening costs less than a twentieth of decoding, and
-// a broken picture cannot spoil the next.
+// a broken picture cannot spoil the next; and its memory is new, so that what no slice painted is black with a
+// chroma of zero.
 func (d *Decoder) Keyframe(nalus [][]byte) (Picture, error) {
 	d.coded = annexB(d.coded[:0], d.codec, d.sets, nalus)
 	if len(d.coded) == 0 {
 		return Picture{}, fmt.Errorf("the access unit is empty: %w", ErrNoPicture)
+	}
+	if err := inspect(d.codec, d.coded); err != nil {
+		return Picture{}, err
 	}
 	cc, err := d.open()
 	if err != nil {
@@ -136,7 +141,11 @@ func (d *Decoder) Keyframe(nalus [][]byte) (Picture, error) {
 	if err := cc.ReceiveFrame(d.frame); err != nil {
 		return Picture{}, fmt.Errorf("%w: FFmpeg: %w", ErrNoPicture, err)
 	}
-	return d.shrink()
+	p, err := d.shrink()
+	if err == nil && p.hole() {
+		return Picture{}, fmt.Errorf("a part of it did not come: %w", ErrNoPicture)
+	}
+	return p, err
 }
 
 // open makes a codec that decodes on the calling thread only.
@@ -157,7 +166,7 @@ func (d *Decoder) open() (*astiav.CodecContext, error) {
 	options := astiav.NewDictionary()
 	defer options.Free()
 	for _, o := range [][2]string{
-		{"max_pixels", maxPixels},
+		{"max_pixels", strconv.Itoa(maxPixels)},
 		// FFmpeg would paint over what is damaged or missing, and the counter would count the paint.
 		{"err_detect", "bitstream+buffer+explode"},
 		{"ec", "0"},

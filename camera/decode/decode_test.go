@@ -246,19 +246,6 @@ func TestStream(t *testing.T) {
 	}
 }
 
-func FuzzKeyframe(f *testing.F) {
-	format, keys := clip(f, camera.H264)
-	f.Add(format.SPS, format.PPS, keys[0][0])
-	f.Fuzz(func(t *testing.T, sps, pps, key []byte) {
-		d, err := New(camera.Format{Codec: camera.H264, SPS: sps, PPS: pps}, half)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Close()
-		_, _ = d.Keyframe([][]byte{key})
-	})
-}
-
 func BenchmarkKeyframe(b *testing.B) {
 	f, keys := clip(b, camera.H264)
 	d, err := New(f, half)

@@ -3,6 +3,7 @@
 package decode
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -13,6 +14,8 @@ import (
 type Stream struct {
 	d  *Decoder
 	cc *astiav.CodecContext
+	// sps is the sequence parameter set of the last unit.
+	sps []byte
 	// torn are the numbers of units that were refused: FFmpeg's H.265 decoder may still show what it made of one.
 	torn map[int64]bool
 }
@@ -27,39 +30,108 @@ func (d *Decoder) Stream() (*Stream, error) {
 }
 
 // Close frees what FFmpeg holds, and leaves the decoder as it is.
-func (s *Stream) Close() { s.cc.Free() }
+func (s *Stream) Close() {
+	if s.cc != nil {
+		s.cc.Free()
+		s.cc = nil
+	}
+}
+
+type (
+	// wanted says by its number whether a picture is worth making small.
+	wanted = func(n int64) bool
+	// shower takes one.
+	shower = func(n int64, p Picture) error
+)
 
 // Send gives the next access unit in decoding order, with the number that its picture is to bear, and hands each
 // picture that is ready to show. want says by its number whether a picture is worth making small. Without units it
 // asks for those that are still on their way. With an error that is ErrNoPicture this unit's picture is not shown; those up to
-// the next keyframe lean on it, and are the caller's to leave out.
-func (s *Stream) Send(nalus [][]byte, n int64, want func(n int64) bool, show func(n int64, p Picture) error) error {
+// the next keyframe lean on it, and are the caller's to leave out. Unlike Decoder.Keyframe it does not notice slices that
+// are missing from a picture: older pictures lie in the memory that it paints on.
+func (s *Stream) Send(nalus [][]byte, n int64, want wanted, show shower) error {
 	d := s.d
-	var refused error
 	if len(nalus) == 0 {
-		refused = s.cc.SendPacket(nil)
-	} else {
-		d.coded = annexB(d.coded[:0], d.codec, d.sets, nalus)
-		d.packet.Unref()
-		if err := d.packet.FromData(padded(d.coded)); err != nil {
-			return fmt.Errorf("FFmpeg packet: %w", err)
-		}
-		d.packet.SetSize(len(d.coded))
-		d.packet.SetPts(n)
-		if refused = s.cc.SendPacket(d.packet); refused != nil {
-			s.torn[n] = true
-		}
-		d.packet.Unref()
+		return s.drain(want, show)
 	}
+	d.coded = annexB(d.coded[:0], d.codec, d.sets, nalus)
+	if err := inspect(d.codec, d.coded); err != nil {
+		return err
+	}
+	sps := sequence(d.codec, d.sets, nalus)
+	if s.sps != nil && !bytes.Equal(sps, s.sps) {
+		// FFmpeg would drop pictures when the reordering changes, and keep what a set that it refuses left behind.
+		if err := s.renew(want, show); err != nil {
+			return err
+		}
+	}
+	s.sps = append(s.sps[:0], sps...)
+	d.packet.Unref()
+	if err := d.packet.FromData(padded(d.coded)); err != nil {
+		return fmt.Errorf("FFmpeg packet: %w", err)
+	}
+	d.packet.SetSize(len(d.coded))
+	d.packet.SetPts(n)
+	err := s.cc.SendPacket(d.packet)
+	d.packet.Unref()
+	if err != nil {
+		s.torn[n] = true
+	}
+	if got, err2 := s.receive(want, show); err2 != nil {
+		return err2
+	} else if err == nil && got != nil {
+		err, s.torn[n] = got, true
+	}
+	if err == nil {
+		return nil
+	}
+	// What FFmpeg's H.264 decoder had of the torn picture it would take for the beginning of the next.
+	if err := s.renew(want, show); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: FFmpeg: %w", ErrNoPicture, err)
+}
+
+// drain shows what is on its way; nothing can be sent after it.
+func (s *Stream) drain(want wanted, show shower) error {
+	refused := s.cc.SendPacket(nil)
+	got, err := s.receive(want, show)
+	if err != nil {
+		return err
+	}
+	if refused == nil {
+		refused = got
+	}
+	if refused != nil {
+		return fmt.Errorf("%w: FFmpeg: %w", ErrNoPicture, refused)
+	}
+	return nil
+}
+
+// renew shows what is on its way and goes on with a codec that has seen nothing.
+func (s *Stream) renew(want wanted, show shower) error {
+	if err := s.drain(want, show); err != nil && !errors.Is(err, ErrNoPicture) {
+		return err
+	}
+	cc, err := s.d.open()
+	if err != nil {
+		return err
+	}
+	s.Close()
+	s.cc, s.torn = cc, map[int64]bool{}
+	return nil
+}
+
+// receive shows all pictures that are ready. refused is FFmpeg's last word if it had another than that there are no more.
+func (s *Stream) receive(want wanted, show shower) (refused, err error) {
+	d := s.d
 	for {
 		err := s.cc.ReceiveFrame(d.frame)
 		if errors.Is(err, astiav.ErrEagain) || errors.Is(err, astiav.ErrEof) {
-			break
+			return nil, nil
 		}
 		if err != nil {
-			refused = err
-			s.torn[n] = len(nalus) > 0
-			break
+			return err, nil
 		}
 		at := d.frame.Pts()
 		torn := s.torn[at]
@@ -71,13 +143,9 @@ func (s *Stream) Send(nalus [][]byte, n int64, want func(n int64) bool, show fun
 			}
 			if err != nil {
 				d.frame.Unref()
-				return err
+				return nil, err
 			}
 		}
 		d.frame.Unref()
 	}
-	if refused != nil {
-		return fmt.Errorf("%w: FFmpeg: %w", ErrNoPicture, refused)
-	}
-	return nil
 }
