@@ -69,6 +69,16 @@ type Camera struct {
 	// CertificateSHA256, in hexadecimal, is the one certificate that the camera may show, whoever signed it.
 	CertificateSHA256 string
 	Profile           Profile
+	Counting          Counting
+}
+
+// Counting is how much of a camera's video is decoded for counting. The zero value is keyframes alone, fewer of them when
+// nothing moves.
+type Counting struct {
+	// Every is which pictures are counted: 0 keyframes alone, else every n'th.
+	Every int
+	// Ungated has every one of them looked at, also when the sizes of pictures tell that nothing moves.
+	Ungated bool
 }
 
 // Transport is how a camera's pictures come.

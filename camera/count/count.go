@@ -110,9 +110,14 @@ func (c *Counter) Close() error {
 	return errors.Join(c.motion.Close(), c.open.Close(), c.close.Close(), c.margin.Close())
 }
 
-// Count looks at the next picture, in I420, and gives one sample per zone. The caller adds
-// camera and time.
-func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
+// Count looks at the next picture, in I420, and gives one sample per zone. The caller adds camera and time. What it
+// remembers it measures in these pictures: one every two seconds or so.
+func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) { return c.count(i420, true) }
+
+// Glance counts a picture between two others, and learns nothing from it.
+func (c *Counter) Glance(i420 []byte) ([]camera.Sample, error) { return c.count(i420, false) }
+
+func (c *Counter) count(i420 []byte, learns bool) ([]camera.Sample, error) {
 	if len(i420) != len(c.picture) {
 		return nil, fmt.Errorf("picture of %d bytes: want %d for %dx%d", len(i420), len(c.picture), c.width, c.height)
 	}
@@ -128,7 +133,9 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 	}
 	defer func() { _ = moving.Close() }()
 	if c.settling > 0 {
-		c.learn()
+		if learns {
+			c.learn()
+		}
 		return c.uncounted(camera.QualityLearning), nil
 	}
 	seen, err := c.foreground(found)
@@ -136,10 +143,15 @@ func (c *Counter) Count(i420 []byte) ([]camera.Sample, error) {
 		return nil, err
 	}
 	if seen.why != camera.QualityOK {
-		return c.adrift(seen.why), nil
+		if learns {
+			c.adrift()
+		}
+		return c.uncounted(seen.why), nil
 	}
-	c.astray = 0
-	defer func() { c.background.add(c.picture, c.around) }()
+	if learns {
+		c.astray = 0
+		defer func() { c.background.add(c.picture, c.around) }()
+	}
 	tall, known := c.heights()
 	if !known {
 		if err := c.surround(); err != nil {
@@ -224,12 +236,11 @@ func (c *Counter) learn() {
 	}
 }
 
-// adrift says why a picture is not counted in, and after a number of them in a row learns what is seen now.
-func (c *Counter) adrift(why camera.Quality) []camera.Sample {
+// adrift learns what is seen now after a number of pictures in a row that could not be counted in.
+func (c *Counter) adrift() {
 	if c.astray++; c.astray >= patienceAdrift {
 		c.begin()
 	}
-	return c.uncounted(why)
 }
 
 // begin learns the background anew.

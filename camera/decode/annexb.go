@@ -51,6 +51,23 @@ func isParameterSet(codec camera.Codec, nalu []byte) bool {
 	return nalu[0]&0x1f == 7
 }
 
+// disposable is true for a picture that no other leans on. H.265 says that of a layer only, and is not asked.
+func disposable(codec camera.Codec, nalus [][]byte) bool {
+	slices := 0
+	for _, n := range nalus {
+		if codec != camera.H264 || len(n) == 0 {
+			return false
+		}
+		switch t := n[0] & 0x1f; {
+		case t == 1 && n[0]>>5 == 0: // a slice with nal_ref_idc 0
+			slices++
+		case t <= 5 || t == 7 || t == 8: // another slice, a parameter set
+			return false
+		}
+	}
+	return slices > 0
+}
+
 // padded is b with zeros behind it. The caller sets the packet's size back to len(b).
 func padded(b []byte) []byte {
 	n := len(b)

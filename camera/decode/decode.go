@@ -8,6 +8,7 @@ package decode
 #cgo pkg-config: libavutil
 #include <libavutil/cpu.h>
 #include <malloc.h>
+#include <stdlib.h>
 */
 import "C"
 
@@ -15,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 
 	"github.com/asticode/go-astiav"
 
@@ -23,6 +25,16 @@ import (
 
 // ErrNoPicture says that a coded picture gave nothing to look at: it is damaged, cut off or refused.
 var ErrNoPicture = errors.New("no picture came out")
+
+// ErrMemory says that no picture came out because there was no memory for it, or that there was none for a large one.
+var ErrMemory = errors.New("out of memory")
+
+const (
+	// noMemory is FFmpeg's AVERROR(ENOMEM).
+	noMemory = astiav.Error(-int(syscall.ENOMEM))
+	// largest is what a picture of maxPixels takes while it is decoded and made small: 44 MB were measured.
+	largest = 48 << 20
+)
 
 // maxPixels bounds the coded size before memory is spent on it: 4096x2304 is the largest camera known
 // to us, and an absurd parameter set asks for 16384x16384.
@@ -110,6 +122,25 @@ func (d *Decoder) Close() {
 // a broken picture cannot spoil the next; and its memory is new, so that what no slice painted is black with a
 // chroma of zero.
 func (d *Decoder) Keyframe(nalus [][]byte) (Picture, error) {
+	p, err := d.keyframe(nalus)
+	if err != nil && (errors.Is(err, noMemory) || !room()) {
+		err = fmt.Errorf("%w: %w", ErrMemory, err)
+	}
+	if cap(d.coded) > 1<<20 { // one large picture must not hold its memory for the life of the process
+		d.coded = nil
+	}
+	return p, err
+}
+
+// room is true if there is memory for a picture of the largest size. FFmpeg's H.264 decoder calls it invalid data when
+// it gets none.
+func room() bool {
+	p := C.calloc(1, largest) // a mapping of its own: none of it is touched
+	C.free(p)
+	return p != nil
+}
+
+func (d *Decoder) keyframe(nalus [][]byte) (Picture, error) {
 	d.coded = annexB(d.coded[:0], d.codec, d.sets, nalus)
 	if len(d.coded) == 0 {
 		return Picture{}, fmt.Errorf("the access unit is empty: %w", ErrNoPicture)
@@ -117,7 +148,7 @@ func (d *Decoder) Keyframe(nalus [][]byte) (Picture, error) {
 	if err := inspect(d.codec, d.coded); err != nil {
 		return Picture{}, err
 	}
-	cc, err := d.open()
+	cc, err := d.open(nil)
 	if err != nil {
 		return Picture{}, err
 	}
@@ -148,8 +179,8 @@ func (d *Decoder) Keyframe(nalus [][]byte) (Picture, error) {
 	return p, err
 }
 
-// open makes a codec that decodes on the calling thread only.
-func (d *Decoder) open() (*astiav.CodecContext, error) {
+// open makes a codec that decodes on the calling thread only, with options beyond those that are always set.
+func (d *Decoder) open(more [][2]string) (*astiav.CodecContext, error) {
 	id := astiav.CodecIDH264
 	if d.codec == camera.H265 {
 		id = astiav.CodecIDHevc
@@ -165,12 +196,12 @@ func (d *Decoder) open() (*astiav.CodecContext, error) {
 	cc.SetThreadCount(1)
 	options := astiav.NewDictionary()
 	defer options.Free()
-	for _, o := range [][2]string{
+	for _, o := range append([][2]string{
 		{"max_pixels", strconv.Itoa(maxPixels)},
 		// FFmpeg would paint over what is damaged or missing, and the counter would count the paint.
 		{"err_detect", "bitstream+buffer+explode"},
 		{"ec", "0"},
-	} {
+	}, more...) {
 		if err := options.Set(o[0], o[1], astiav.NewDictionaryFlags()); err != nil {
 			cc.Free()
 			return nil, fmt.Errorf("FFmpeg option %s: %w", o[0], err)

@@ -133,7 +133,7 @@ func TestHostileStream(t *testing.T) {
 	})
 }
 
-// Thousands of hostile pictures, of all sizes in turn, leave nothing behind.
+// A thousand hostile pictures, of all sizes in turn, each as a keyframe and in a stream, leave nothing behind.
 func TestHostileMemory(t *testing.T) {
 	eachCodec(t, func(t *testing.T, film hostile.Film, corpus []hostile.Member) {
 		d := newDecoder(t, film.Format)
@@ -142,7 +142,7 @@ func TestHostileMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		pictures := 2000
+		pictures := 1000
 		if testing.Short() {
 			pictures = 500
 		}
@@ -162,7 +162,7 @@ func TestHostileMemory(t *testing.T) {
 		}
 		after := resident(t, "VmRSS")
 		t.Logf("%d MB after %d pictures, %d MB after %d", before>>10, len(corpus), after>>10, pictures)
-		if after-before > 32<<10 {
+		if after-before > 64<<10 { // a leak of one small picture each would be 110 MB
 			t.Errorf("grew by %d MB", (after-before)>>10)
 		}
 	})

@@ -20,9 +20,13 @@ type Stream struct {
 	torn map[int64]bool
 }
 
+// hasty leaves out deblocking: a tenth of the work, and a picture made small shows no blocks. Keyframes, which are few, and
+// from which backgrounds are made, are decoded as they should be (Decoder.Keyframe).
+var hasty = [][2]string{{"skip_loop_filter", "all"}}
+
 // Stream makes one, which lives as long as the decoder.
 func (d *Decoder) Stream() (*Stream, error) {
-	cc, err := d.open()
+	cc, err := d.open(hasty)
 	if err != nil {
 		return nil, err
 	}
@@ -46,13 +50,16 @@ type (
 
 // Send gives the next access unit in decoding order, with the number that its picture is to bear, and hands each
 // picture that is ready to show. want says by its number whether a picture is worth making small. Without units it
-// asks for those that are still on their way. With an error that is ErrNoPicture this unit's picture is not shown; those up to
+// asks for those that are still on their way. What is not wanted, and no other picture leans on, is not decoded. With an error that is ErrNoPicture this unit's picture is not shown; those up to
 // the next keyframe lean on it, and are the caller's to leave out. Unlike Decoder.Keyframe it does not notice slices that
 // are missing from a picture: older pictures lie in the memory that it paints on.
 func (s *Stream) Send(nalus [][]byte, n int64, want wanted, show shower) error {
 	d := s.d
 	if len(nalus) == 0 {
 		return s.drain(want, show)
+	}
+	if !want(n) && disposable(d.codec, nalus) {
+		return nil
 	}
 	d.coded = annexB(d.coded[:0], d.codec, d.sets, nalus)
 	if err := inspect(d.codec, d.coded); err != nil {
@@ -113,7 +120,7 @@ func (s *Stream) renew(want wanted, show shower) error {
 	if err := s.drain(want, show); err != nil && !errors.Is(err, ErrNoPicture) {
 		return err
 	}
-	cc, err := s.d.open()
+	cc, err := s.d.open(hasty)
 	if err != nil {
 		return err
 	}

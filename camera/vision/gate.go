@@ -14,8 +14,8 @@ const (
 	// quietEnough and busyEnough are how many it must have seen before it says anything.
 	quietEnough, busyEnough = 30, 10
 	// quietShare is the share of still GOPs that are small enough to be passed over, hidden the share of those with
-	// people on the move that may be as small: with more of them the encoder hides motion.
-	quietShare, hidden = 0.8, 0.04
+	// people on the move that may be as small, as some have just stopped: with more of them the encoder hides motion.
+	quietShare, hidden = 0.8, 0.2
 	// lookAgain is after how long a keyframe is looked at, however quiet it is: light changes, and backgrounds follow.
 	lookAgain = 12 * time.Second
 )

@@ -10,22 +10,28 @@ import (
 // maxSkipped bounds the times of dropped keyframes that wait for their "unknown": half an hour of them.
 const maxSkipped = 1024
 
-// item is one keyframe to be counted, or a time for which there is none.
+// item is one access unit, or a time for which there is none.
 type item struct {
-	format  camera.Format
-	time    time.Time
-	nalus   [][]byte
-	missing bool
+	format   camera.Format
+	time     time.Time
+	nalus    [][]byte
+	missing  bool
+	keyframe bool
+	look     bool    // its picture is to be counted
+	still    bool    // nothing has moved since the keyframe before the last, for all that sizes tell
+	gop      float64 // of a keyframe: the mean size of the pictures before it
 }
 
-// queue holds the newest keyframes and the times of those that it dropped for them. put never waits.
+// queue holds the newest access units and the times of those that were to be counted and that it dropped for them: always
+// up to a keyframe, as what leans on a dropped one is of no use. put never waits.
 type queue struct {
 	wake chan struct{} // holds a token while there may be something to take
 
 	mu      sync.Mutex
 	size    int
 	items   []item      // oldest first
-	skipped []time.Time // of dropped keyframes, all older than items
+	skipped []time.Time // of dropped pictures, all older than items
+	torn    bool        // nothing is taken until the next keyframe
 	closed  bool
 
 	offered, dropped, lost uint64
@@ -36,36 +42,65 @@ func newQueue(size int) *queue { return &queue{size: size, wake: make(chan struc
 func (q *queue) put(it item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !it.missing {
+	if it.look {
 		q.offered++
 	}
 	if q.closed {
-		if !it.missing {
+		if it.look {
 			q.lost++
 		}
 		return
 	}
+	if it.keyframe {
+		q.torn = false
+	}
+	if q.torn && !it.missing {
+		q.drop(it)
+		return
+	}
 	if len(q.items) == q.size {
-		oldest := q.items[0]
-		q.skipped = append(q.skipped, oldest.time)
-		q.items[0] = item{} // let go of the picture
-		q.items = q.items[1:]
-		if !oldest.missing {
-			q.dropped++
+		n := 1
+		for n < len(q.items) && !q.items[n].keyframe && !q.items[n].missing {
+			n++
+		}
+		for i := range n {
+			q.drop(q.items[i])
+			q.items[i] = item{} // let go of the picture
+		}
+		q.items = q.items[n:]
+		if len(q.items) == 0 && !it.keyframe && !it.missing {
+			q.torn = true
+			q.drop(it)
+			return
 		}
 	}
-	if len(q.skipped) > maxSkipped {
+	q.items = append(q.items, it)
+	q.call()
+}
+
+// drop remembers that a picture was not counted.
+func (q *queue) drop(it item) {
+	if !it.look && !it.missing {
+		return
+	}
+	if it.look {
+		q.dropped++
+	}
+	if q.skipped = append(q.skipped, it.time); len(q.skipped) > maxSkipped {
 		q.skipped = q.skipped[1:]
 		q.lost++
 	}
-	q.items = append(q.items, it)
+	q.call()
+}
+
+func (q *queue) call() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
-// take gives what was dropped before the oldest keyframe, and that keyframe if there is one.
+// take gives what was dropped before the oldest item, and that item if there is one.
 func (q *queue) take() (skipped []time.Time, it item, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -85,9 +120,11 @@ func (q *queue) takeTimes() []time.Time {
 	defer q.mu.Unlock()
 	times := q.skipped
 	for _, it := range q.items {
-		times = append(times, it.time)
+		if it.look || it.missing {
+			times = append(times, it.time)
+		}
 	}
-	q.skipped, q.items = nil, nil
+	q.skipped, q.items, q.torn = nil, nil, true // who comes next knows none of the pictures that were taken
 	return times
 }
 

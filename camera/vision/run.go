@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"klarsyn/camera"
@@ -95,32 +96,15 @@ func (c *Counter) session(ctx context.Context) error {
 	defer c.pid.Store(0)
 	c.cfg.Log.Info("klarsyn-vision is counting", "pid", ch.pid())
 
+	c.due, c.last, c.torn = nil, last{}, false
+	defer func() { c.uncounted(context.WithoutCancel(ctx), c.dueTimes(), camera.QualityDecoderLost) }()
 	for {
 		skipped, it, ok := c.queue.take()
 		c.uncounted(ctx, skipped, camera.QualityUnknown)
-		if ok && it.missing {
-			c.uncounted(ctx, []time.Time{it.time}, camera.QualityUnknown)
-			continue
-		}
 		if ok {
-			samples, err := c.ask(ch, it)
-			if err != nil {
-				c.uncounted(context.WithoutCancel(ctx), []time.Time{it.time}, camera.QualityDecoderLost)
-				if errors.Is(err, errRefused) {
-					c.cfg.Log.Warn("keyframe not counted", "error", err)
-					continue
-				}
+			if err := c.take(ctx, ch, it); err != nil {
 				return ch.because(err)
 			}
-			c.count(func(s *Stats) {
-				s.Samples += uint64(len(samples))
-				if samples[0].Quality.Looked() {
-					s.Answered++
-				} else {
-					s.Unknown++
-				}
-			})
-			c.out(ctx, samples)
 			continue
 		}
 		select {
@@ -133,43 +117,134 @@ func (c *Counter) session(ctx context.Context) error {
 	}
 }
 
-// errRefused says that a keyframe cannot go over the wire. The child never saw it and lives on.
-var errRefused = errors.New("keyframe refused")
+// take does what there is to do for one item. An error is the child's end.
+func (c *Counter) take(ctx context.Context, ch *child, it item) error {
+	switch {
+	case it.missing:
+		c.uncounted(ctx, []time.Time{it.time}, camera.QualityUnknown)
+		return nil
+	case it.still && c.passes(it):
+		c.pass(ctx, it.time)
+		return nil
+	}
+	if it.keyframe {
+		c.torn = false
+	}
+	if c.torn {
+		if it.look {
+			c.uncounted(ctx, []time.Time{it.time}, camera.QualityDecoderLost)
+		}
+		return nil
+	}
+	err := c.ask(ctx, ch, it)
+	if errors.Is(err, errRefused) {
+		c.torn = true
+		c.count(func(s *Stats) { s.Refused++ })
+		c.cfg.Log.Warn("picture not counted", "error", err)
+		if it.look {
+			c.uncounted(ctx, []time.Time{it.time}, camera.QualityDecoderLost)
+		}
+		return nil
+	}
+	return err
+}
 
-// ask has one keyframe counted. Only one is with the child at a time: its answer or its silence is that
-// keyframe's.
-func (c *Counter) ask(ch *child, it item) ([]camera.Sample, error) {
+// errRefused says that a picture cannot go over the wire. The child never saw it and lives on.
+var errRefused = errors.New("picture refused")
+
+// due is a picture that the child has got, and not answered yet.
+type due struct {
+	seq      uint64
+	time     time.Time
+	keyframe bool
+	gop      float64
+}
+
+// mostDue bounds those: a decoder holds 16 back at most.
+const mostDue = wire.MaxPictures
+
+func (c *Counter) dueTimes() (times []time.Time) {
+	for _, d := range c.due {
+		times = append(times, d.time)
+	}
+	c.due = nil
+	return times
+}
+
+// ask hands one access unit to the child, and takes the pictures that are ready. Only one is with the child at a time: its
+// answer or its silence is that one's.
+func (c *Counter) ask(ctx context.Context, ch *child, it item) error {
 	if !ch.knows(it.format) {
 		if err := ch.sendFormat(it.format, c.cfg.Watchdog); err != nil {
-			return nil, refused(err)
+			return refused(err)
 		}
 	}
 	c.seq++
-	au := wire.AccessUnit{Seq: c.seq, Time: it.time, NALUs: it.nalus}
+	au := wire.AccessUnit{Seq: c.seq, Time: it.time, Keyframe: it.keyframe, Look: it.look, Alone: c.cfg.Every == 0 || it.still, NALUs: it.nalus}
+	if it.look {
+		c.due = append(c.due, due{c.seq, it.time, it.keyframe, it.gop})
+	}
 	if err := ch.send(au, c.cfg.Watchdog); err != nil {
-		return nil, refused(err)
+		if err = refused(err); errors.Is(err, errRefused) && it.look {
+			c.due = c.due[:len(c.due)-1]
+		}
+		return err
 	}
 	m, err := ch.receive(c.cfg.Watchdog)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return c.answer(m, it.time)
+	answer, ok := m.(wire.Answer)
+	if !ok {
+		return fmt.Errorf("it answered picture %d with %T: %w", c.seq, m, wire.ErrMalformed)
+	}
+	if answer.Seq != c.seq {
+		return fmt.Errorf("it answered picture %d with picture %d: %w", c.seq, answer.Seq, wire.ErrMalformed)
+	}
+	for _, p := range answer.Pictures {
+		if err := c.shown(ctx, p); err != nil {
+			return err
+		}
+	}
+	switch {
+	case au.Alone && len(c.due) > 0:
+		return fmt.Errorf("it left %d pictures without an answer: %w", len(c.due), wire.ErrMalformed)
+	case len(c.due) > mostDue:
+		return fmt.Errorf("it has not answered %d pictures: %w", len(c.due), wire.ErrMalformed)
+	}
+	return nil
 }
 
-// answer takes what the child said of the keyframe of a time, if it is that.
-func (c *Counter) answer(m wire.Message, at time.Time) ([]camera.Sample, error) {
-	answer, ok := m.(wire.Samples)
-	if !ok {
-		return nil, fmt.Errorf("it answered keyframe %d with %T: %w", c.seq, m, wire.ErrMalformed)
+// shown takes what the child says of a picture, if it was asked for it.
+func (c *Counter) shown(ctx context.Context, p wire.Samples) error {
+	i := slices.IndexFunc(c.due, func(d due) bool { return d.seq == p.Seq })
+	if i < 0 {
+		return fmt.Errorf("it counted picture %d, which is not due: %w", p.Seq, wire.ErrMalformed)
 	}
-	if answer.Seq != c.seq || answer.Time.UnixMicro() != at.UnixMicro() {
-		return nil, fmt.Errorf("it answered keyframe %d of %s with keyframe %d of %s: %w", c.seq, at.UTC().Format(time.RFC3339Nano),
-			answer.Seq, answer.Time.Format(time.RFC3339Nano), wire.ErrMalformed)
+	d := c.due[i]
+	if p.Time.UnixMicro() != d.time.UnixMicro() {
+		return fmt.Errorf("it gave picture %d of %s the time %s: %w", p.Seq, d.time.UTC().Format(time.RFC3339Nano),
+			p.Time.Format(time.RFC3339Nano), wire.ErrMalformed)
 	}
-	if answer.Fault != "" {
-		c.cfg.Log.Debug("keyframe could not be counted", "error", answer.Fault)
+	samples, err := c.samples(d.time, p)
+	if err != nil {
+		return err
 	}
-	return c.samples(at, answer)
+	c.due = slices.Delete(c.due, i, i+1)
+	if p.Fault != "" {
+		c.cfg.Log.Debug("picture could not be counted", "error", p.Fault)
+	}
+	c.count(func(s *Stats) {
+		s.Samples += uint64(len(samples))
+		if samples[0].Quality.Looked() {
+			s.Answered++
+		} else {
+			s.Unknown++
+		}
+	})
+	c.remember(d, samples)
+	c.out(ctx, samples)
+	return nil
 }
 
 // refused marks what the protocol refuses before a byte is sent.
@@ -188,6 +263,9 @@ func (c *Counter) samples(at time.Time, answer wire.Samples) ([]camera.Sample, e
 	}
 	out := make([]camera.Sample, len(zones))
 	for i, z := range zones {
+		if answer.Fault != "" && z.Quality != camera.QualityDecoderLost {
+			return nil, fmt.Errorf("it counted zone %q although it could not: %w", wire.Sanitise(z.Zone), wire.ErrMalformed)
+		}
 		if z.Zone != want[i].ID {
 			return nil, fmt.Errorf("it counted zone %q instead of %q: %w", wire.Sanitise(z.Zone), want[i].ID, wire.ErrMalformed)
 		}

@@ -24,6 +24,8 @@ const (
 	DefaultBackoffMax = 30 * time.Second
 	DefaultWatchdog   = 5 * time.Second
 	DefaultQueue      = 4
+	// DefaultStreamQueue is for more than keyframes: two seconds and a half at 25 a second.
+	DefaultStreamQueue = 64
 )
 
 // binary is the child's file name.
@@ -43,20 +45,27 @@ type Config struct {
 	BackoffMin, BackoffMax time.Duration
 	// Watchdog is how long the child may take for one keyframe.
 	Watchdog time.Duration
-	// Queue is how many keyframes may wait; a further one drops the oldest.
+	// Queue is how many access units may wait; a further one drops the oldest, up to a keyframe.
 	Queue int
+	// Every is which pictures are counted: 0 keyframes alone, else every n'th, for which all must be decoded.
+	Every int
+	// Gate has keyframes passed over when sizes tell that nothing has moved.
+	Gate bool
 }
 
 // Stats are what a counter has done since New.
 type Stats struct {
-	Offered  uint64 // keyframes
-	Answered uint64 // keyframes that the child counted or is learning from
-	Unknown  uint64 // keyframes answered as unknown, for whatever reason
+	Offered  uint64 // pictures to be counted: keyframes, unless Every says more
+	Answered uint64 // of those, that the child looked at
+	Passed   uint64 // that were passed over, as nothing had moved: they have the samples of the one before
+	Unknown  uint64 // that nobody looked at, for whatever reason
+	Refused  uint64 // of those: more than the protocol carries; the child never saw them
 	Dropped  uint64 // of those: pushed out of the full queue
-	Lost     uint64 // keyframes without any sample: dropped while nobody ran the counter, or after its end
+	Lost     uint64 // pictures without any sample: dropped while nobody ran the counter, or after its end
 	Samples  uint64 // samples given, of every quality
 	Starts   uint64 // children that got through the handshake
 	Restarts uint64 // attempts to start a child after the first
+	Gate     GateState
 	// LastError is why the last child ended or did not start; empty before.
 	LastError string
 }
@@ -67,15 +76,24 @@ type Counter struct {
 	out   func(context.Context, []camera.Sample)
 	queue *queue
 
+	gate *gate // nil if there is none
+	// Owned by who offers.
+	since int  // pictures since the last keyframe
+	still bool // the GOP at hand is passed over
+
 	pid atomic.Int64
-	seq uint64 // owned by Run
+	// Owned by Run.
+	seq  uint64
+	due  []due // with the child, in decoding order
+	last last
+	torn bool // what comes leans on a picture that the child did not get
 
 	mu    sync.Mutex
 	stats Stats // guarded by mu; Offered, Dropped and Lost are the queue's
 }
 
-// New checks the configuration and that the child is there. out gets the samples of one keyframe at a
-// time, in the order of the keyframes, from the goroutine that runs Run; it must not wait for it.
+// New checks the configuration and that the child is there. out gets the samples of one picture at a
+// time, in the order in which pictures are shown, from the goroutine that runs Run; it must not wait for it.
 func New(cfg Config, out func(context.Context, []camera.Sample)) (*Counter, error) {
 	if _, err := camera.ParseID(string(cfg.Camera)); err != nil {
 		return nil, fmt.Errorf("vision: %w", err)
@@ -110,22 +128,45 @@ func New(cfg Config, out func(context.Context, []camera.Sample)) (*Counter, erro
 			return nil, fmt.Errorf("vision: camera %s: %s is %v: want a positive duration", cfg.Camera, d.name, *d.value)
 		}
 	}
+	if cfg.Every < 0 || cfg.Every > 1000 {
+		return nil, fmt.Errorf("vision: camera %s: Every is %d: want 0 for keyframes, or 1 to 1000", cfg.Camera, cfg.Every)
+	}
 	if cfg.Queue == 0 {
 		cfg.Queue = DefaultQueue
+		if cfg.Every > 0 {
+			cfg.Queue = DefaultStreamQueue
+		}
 	}
 	if cfg.Queue < 1 {
 		return nil, fmt.Errorf("vision: camera %s: Queue is %d: want at least 1", cfg.Camera, cfg.Queue)
 	}
-	return &Counter{cfg: cfg, out: out, queue: newQueue(cfg.Queue)}, nil
+	c := &Counter{cfg: cfg, out: out, queue: newQueue(cfg.Queue)}
+	if cfg.Gate {
+		c.gate = newGate()
+	}
+	return c, nil
 }
 
-// Offer hands over one access unit and returns at once. Only keyframes are counted. Every keyframe
-// offered while Run runs gets one sample per zone, if only to say that the number is unknown. The NAL
-// units must not be changed afterwards.
+// Offer hands over the next access unit and returns at once. Every picture that is to be counted and offered while Run
+// runs gets one sample per zone, if only to say that the number is unknown. The NAL units must not be changed afterwards.
 func (c *Counter) Offer(f camera.Format, au camera.AccessUnit) {
-	if au.Keyframe {
-		c.queue.put(item{format: f, time: au.Time, nalus: au.NALUs})
+	it := item{format: f, time: au.Time, nalus: au.NALUs, keyframe: au.Keyframe}
+	if c.gate != nil {
+		it.gop = c.gate.see(f.Codec, au)
 	}
+	if c.since++; au.Keyframe {
+		c.since = 0
+		c.still = c.gate != nil && c.gate.still(it.gop)
+	}
+	it.still = c.still
+	it.look = au.Keyframe || c.cfg.Every > 0 && c.since%c.cfg.Every == 0
+	switch {
+	case !au.Keyframe && c.cfg.Every == 0, !it.look && c.still:
+		return // nobody needs it
+	case !au.Keyframe && c.still:
+		it.nalus = nil
+	}
+	c.queue.put(it)
 }
 
 // Miss says that there is no picture to be had at that time: every zone gets one sample that says unknown, in
@@ -141,6 +182,9 @@ func (c *Counter) Stats() Stats {
 	s := c.stats
 	c.mu.Unlock()
 	s.Offered, s.Dropped, s.Lost = c.queue.counts()
+	if s.Gate = GateOff; c.gate != nil {
+		s.Gate = c.gate.told()
+	}
 	return s
 }
 

@@ -2,6 +2,7 @@ package vision
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,7 +50,7 @@ func TestCounts(t *testing.T) {
 			t.Errorf("sample %d: %+v", i, got)
 		}
 	}
-	if got, want := c.Stats(), (Stats{Offered: 6, Answered: 6, Samples: 12, Starts: 1}); got != want {
+	if got, want := c.Stats(), (Stats{Offered: 6, Answered: 6, Samples: 12, Starts: 1, Gate: GateOff}); got != want {
 		t.Errorf("stats: got %+v, want %+v", got, want)
 	}
 	if c.PID() != 0 {
@@ -196,35 +197,36 @@ func TestEveryKeyframeIsAnswered(t *testing.T) {
 
 // The child is not trusted: what it says counts only as the answer to what it was asked.
 func TestAnswerToSomethingElse(t *testing.T) {
-	c, err := New(Config{Path: program(binary), Camera: "k1", Profile: zones()}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.seq = 7
 	zone := func(id string) wire.Sample {
 		return wire.Sample{Zone: id, Present: 1, High: 2, Quality: camera.QualityOK}
 	}
 	both := []wire.Sample{zone("west"), zone("east")}
 	for name, tc := range map[string]struct {
-		said wire.Message
+		said wire.Samples
 		want string
 	}{
 		"the answer":             {wire.Samples{Seq: 7, Time: epoch, Zones: both}, ""},
-		"something else":         {wire.Progress{}, "wire.Progress"},
-		"of an earlier keyframe": {wire.Samples{Seq: 6, Time: epoch, Zones: both}, "keyframe 7"},
+		"of an earlier keyframe": {wire.Samples{Seq: 6, Time: epoch, Zones: both}, "picture 6, which is not due"},
 		"of another time":        {wire.Samples{Seq: 7, Time: epoch.Add(-time.Microsecond), Zones: both}, "11:59:59.999999Z"},
 		"of one zone":            {wire.Samples{Seq: 7, Time: epoch, Zones: both[:1]}, "1 zones of 2"},
+		"a number and a fault":   {wire.Samples{Seq: 7, Time: epoch, Zones: both, Fault: "no picture"}, "although it could not"},
 		"of another zone":        {wire.Samples{Seq: 7, Time: epoch, Zones: []wire.Sample{zone("west"), zone("north")}}, `"north"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			samples, err := c.answer(tc.said, epoch.Add(900)) // a picture's time is finer than what is sent
+			var samples []camera.Sample
+			c, err := New(Config{Path: program(binary), Camera: "k1", Profile: zones()}, func(_ context.Context, s []camera.Sample) { samples = s })
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.due = []due{{seq: 7, time: epoch.Add(900)}} // a picture's time is finer than what is sent
+			err = c.shown(t.Context(), tc.said)
 			if tc.want == "" {
-				if err != nil || len(samples) != 2 {
+				if err != nil || len(samples) != 2 || len(c.due) != 0 {
 					t.Errorf("got %+v, %v", samples, err)
 				}
 				return
 			}
-			if !errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), tc.want) || samples != nil {
+			if !errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), tc.want) || samples != nil || len(c.due) != 1 {
 				t.Errorf("got %+v, %v; want %q", samples, err, tc.want)
 			}
 		})

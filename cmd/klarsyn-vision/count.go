@@ -3,8 +3,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"time"
 
 	"klarsyn/camera"
 	"klarsyn/camera/count"
@@ -17,11 +20,29 @@ type counting struct {
 	setup         wire.Setup
 	format        camera.Format
 	decoder       *decode.Decoder
+	stream        *decode.Stream // nil between pictures that stand alone
+	torn          bool           // what comes leans on a picture that is missing, until the next keyframe
+	due           []due          // to be counted, and not shown yet; in decoding order
 	counter       *count.Counter
 	width, height int
+	starved       int // pictures in a row for which there was no memory
 }
 
-// countPeople answers every access unit with one sample per zone until the input ends.
+// maxStarved is after how many pictures without memory the process ends: what hostile pictures have left of the heap
+// would else keep a child alive that counts nothing any more. The next one begins with an empty heap.
+const maxStarved = 3
+
+// due is a picture that is to be counted.
+type due struct {
+	seq      uint64
+	time     time.Time
+	keyframe bool
+}
+
+// mostDue is how many pictures may be on their way through a decoder, which holds 16 back at most.
+const mostDue = 32
+
+// countPeople answers every access unit until the input ends.
 func countPeople(s *session) error {
 	m, ok := <-s.in
 	if !ok {
@@ -46,6 +67,9 @@ func countPeople(s *session) error {
 			if err := s.out.Write(c.answer(m)); err != nil {
 				return fmt.Errorf("answer klarsyn: %w", err)
 			}
+			if c.starved >= maxStarved {
+				return fmt.Errorf("no memory for %d pictures in a row: %w", c.starved, decode.ErrMemory)
+			}
 		default:
 			return fmt.Errorf("%T among access units", m)
 		}
@@ -61,6 +85,7 @@ func (c *counting) setFormat(f camera.Format) error {
 	if err != nil {
 		return err
 	}
+	c.cut()
 	if c.decoder != nil {
 		c.decoder.Close()
 	}
@@ -68,39 +93,139 @@ func (c *counting) setFormat(f camera.Format) error {
 	return nil
 }
 
-// answer counts one picture. One that cannot be decoded is answered, too: unknown, with the reason.
-func (c *counting) answer(au wire.AccessUnit) wire.Samples {
-	out := wire.Samples{Seq: au.Seq, Time: au.Time}
-	samples, err := c.count(au.NALUs)
-	if err != nil {
-		out.Fault = err.Error()
-		for _, z := range c.setup.Profile.Zones {
-			out.Zones = append(out.Zones, wire.Sample{Zone: z.ID, Quality: camera.QualityDecoderLost})
+// answer takes one access unit and says what has become ready. One that cannot be decoded is answered, too: without a
+// number, with the reason.
+func (c *counting) answer(au wire.AccessUnit) wire.Answer {
+	out := wire.Answer{Seq: au.Seq}
+	if au.Look {
+		c.due = append(c.due, due{au.Seq, au.Time, au.Keyframe})
+	}
+	if au.Alone {
+		c.drain(&out)
+		c.lose(&out, errStopped, func(d due) bool { return d.seq != au.Seq })
+		p, err := c.keyframe(au.NALUs)
+		if au.Look {
+			c.tell(&out, int64(au.Seq), p, err)
 		}
 		return out
 	}
-	out.Method = count.Method
-	for _, s := range samples {
-		out.Zones = append(out.Zones, wire.Sample{
-			Zone: s.Zone, Present: s.Present, Moving: s.Moving, Low: s.Low, High: s.High, Quality: s.Quality,
-		})
+	if err := c.follow(au, &out); err != nil {
+		c.torn = true
+		c.lose(&out, err, func(due) bool { return true })
+	}
+	if len(c.due) > mostDue {
+		c.lose(&out, errors.New("the decoder does not show it"), func(d due) bool { return d.seq+mostDue < au.Seq })
 	}
 	return out
 }
 
-func (c *counting) count(nalus [][]byte) ([]camera.Sample, error) {
+var (
+	errStopped  = errors.New("the pictures after it did not come")
+	errNoFormat = errors.New("access unit before its format")
+)
+
+// keyframe decodes a picture that stands alone.
+func (c *counting) keyframe(nalus [][]byte) (*decode.Picture, error) {
 	if c.decoder == nil {
-		return nil, fmt.Errorf("access unit before its format")
+		return nil, errNoFormat
 	}
 	p, err := c.decoder.Keyframe(nalus)
-	if err != nil {
-		return nil, err
+	switch {
+	case errors.Is(err, decode.ErrMemory):
+		c.starved++
+	case err == nil:
+		c.starved = 0
 	}
-	return c.look(c.setup.Profile, c.setup.Learning, &p)
+	return &p, err
 }
 
-// look counts one small picture, with a counter for pictures of its size.
-func (c *counting) look(profile camera.Profile, learning int, p *decode.Picture) ([]camera.Sample, error) {
+// follow decodes a picture that others lean on, or that leans on others.
+func (c *counting) follow(au wire.AccessUnit, out *wire.Answer) error {
+	if c.decoder == nil {
+		return errNoFormat
+	}
+	if au.Keyframe {
+		c.torn = false
+	} else if c.torn || c.stream == nil {
+		return fmt.Errorf("it leans on a picture that is missing: %w", decode.ErrNoPicture)
+	}
+	if c.stream == nil {
+		var err error
+		if c.stream, err = c.decoder.Stream(); err != nil {
+			return err
+		}
+	}
+	return c.stream.Send(au.NALUs, int64(au.Seq), c.wanted, c.shower(out))
+}
+
+func (c *counting) wanted(n int64) bool {
+	return slices.ContainsFunc(c.due, func(d due) bool { return d.seq == uint64(n) })
+}
+
+func (c *counting) shower(out *wire.Answer) func(int64, decode.Picture) error {
+	return func(n int64, p decode.Picture) error {
+		c.tell(out, n, &p, nil)
+		return nil
+	}
+}
+
+// drain counts what is on its way, and ends the stream.
+func (c *counting) drain(out *wire.Answer) {
+	if c.stream == nil {
+		return
+	}
+	if err := c.stream.Send(nil, 0, c.wanted, c.shower(out)); err != nil {
+		c.lose(out, err, func(d due) bool { return d.seq != out.Seq })
+	}
+	c.cut()
+}
+
+// cut ends the stream. What was on its way is still due.
+func (c *counting) cut() {
+	if c.stream != nil {
+		c.stream.Close()
+		c.stream = nil
+	}
+}
+
+// tell adds what there is to say of a picture that was due.
+func (c *counting) tell(out *wire.Answer, n int64, p *decode.Picture, err error) {
+	i := slices.IndexFunc(c.due, func(d due) bool { return d.seq == uint64(n) })
+	if i < 0 {
+		return
+	}
+	d := c.due[i]
+	c.due = slices.Delete(c.due, i, i+1)
+	samples := wire.Samples{Seq: d.seq, Time: d.time, Method: count.Method}
+	var counted []camera.Sample
+	if err == nil {
+		counted, err = c.look(c.setup.Profile, c.setup.Learning, p, d.keyframe)
+	}
+	if err != nil {
+		samples.Fault, samples.Method = err.Error(), ""
+		for _, z := range c.setup.Profile.Zones {
+			samples.Zones = append(samples.Zones, wire.Sample{Zone: z.ID, Quality: camera.QualityDecoderLost})
+		}
+	}
+	for _, s := range counted {
+		samples.Zones = append(samples.Zones, wire.Sample{
+			Zone: s.Zone, Present: s.Present, Moving: s.Moving, Low: s.Low, High: s.High, Quality: s.Quality,
+		})
+	}
+	out.Pictures = append(out.Pictures, samples)
+}
+
+// lose says of pictures that were due that they will not be shown.
+func (c *counting) lose(out *wire.Answer, why error, which func(due) bool) {
+	for _, d := range slices.Clone(c.due) {
+		if which(d) {
+			c.tell(out, int64(d.seq), nil, why)
+		}
+	}
+}
+
+// look counts one small picture, with a counter for pictures of its size. It learns from keyframes alone.
+func (c *counting) look(profile camera.Profile, learning int, p *decode.Picture, learns bool) ([]camera.Sample, error) {
 	if c.counter == nil || p.Width != c.width || p.Height != c.height {
 		n, err := count.New(profile, p.Width, p.Height, learning)
 		if err != nil {
@@ -111,10 +236,14 @@ func (c *counting) look(profile camera.Profile, learning int, p *decode.Picture)
 		}
 		c.counter, c.width, c.height = n, p.Width, p.Height
 	}
-	return c.counter.Count(p.I420)
+	if learns {
+		return c.counter.Count(p.I420)
+	}
+	return c.counter.Glance(p.I420)
 }
 
 func (c *counting) close() {
+	c.cut()
 	if c.decoder != nil {
 		c.decoder.Close()
 	}

@@ -163,7 +163,7 @@ func (f *filming) begin() (*counting, error) {
 			if err != nil {
 				return nil // what the camera sends damaged teaches nothing
 			}
-			_, err = c.look(f.known, 0, p)
+			_, err = c.look(f.known, 0, p, true)
 			return err
 		})
 		if err != nil {
@@ -187,7 +187,7 @@ func (f *filming) run(each func(counted) error) error {
 			out.Fault = err.Error()
 			return each(out)
 		}
-		samples, err := c.look(f.known, 0, p)
+		samples, err := c.look(f.known, 0, p, true)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,6 +67,30 @@ type cameraConfig struct {
 	// Profile is a file that klarsyn-vision calibrate wrote, instead of a perspective; a relative path is relative to
 	// this file. Its zones are not used: those above are.
 	Profile string `yaml:"profile,omitempty"`
+	// Counting is how much is decoded for it.
+	Counting countingConfig `yaml:"counting,omitempty"`
+}
+
+// countingConfig is how much of a camera's video is decoded to count in it.
+type countingConfig struct {
+	// Every is keyframe (the default), all, or a number: every n'th picture, which means decoding all.
+	Every string `yaml:"every,omitempty"`
+	// Gate has keyframes passed over while the sizes of pictures tell that nothing moves. Default: true.
+	Gate *bool `yaml:"gate,omitempty"`
+}
+
+func (c countingConfig) counting() (camera.Counting, error) {
+	out := camera.Counting{Ungated: c.Gate != nil && !*c.Gate}
+	switch n, err := strconv.Atoi(c.Every); {
+	case c.Every == "" || c.Every == "keyframe":
+	case c.Every == "all":
+		out.Every = 1
+	case err == nil && n >= 1 && n <= 1000:
+		out.Every = n
+	default:
+		return out, fmt.Errorf("counting: every is %q: want keyframe, all, or a number from 1 to 1000", c.Every)
+	}
+	return out, nil
 }
 
 // permitConfig is one version of a permit.
@@ -194,6 +219,10 @@ func (cc cameraConfig) camera() (camera.Camera, error) {
 	if cam.Name == "" {
 		cam.Name = cc.ID
 	}
+	var err error
+	if cam.Counting, err = cc.Counting.counting(); err != nil {
+		return cam, fmt.Errorf("camera %s: %w", cc.ID, err)
+	}
 	return cam, cam.Validate()
 }
 
@@ -244,14 +273,15 @@ func readProfile(path string, p *camera.Profile) error {
 	if err != nil {
 		return err
 	}
-	zones := p.Zones
-	if err := yaml.UnmarshalWithOptions(b, p, yaml.Strict()); err != nil {
+	var read camera.Profile
+	if err := yaml.UnmarshalWithOptions(b, &read, yaml.Strict()); err != nil {
 		return fmt.Errorf("%s:\n%s", path, yaml.FormatError(err, false, true))
 	}
-	p.Zones = zones
-	if err := p.Validate(); err != nil {
+	if err := read.Validate(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	read.Zones = p.Zones
+	*p = read
 	return nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,6 +103,22 @@ func TestProfile(t *testing.T) {
 	both := strings.Replace(good, "    perspective:", "    profile: k1.yaml\n    perspective:", 1)
 	if _, err := loadSquare(writeConfig(t, both)); err == nil || !strings.Contains(err.Error(), "want one of them") {
 		t.Errorf("both: %v", err)
+	}
+}
+
+func TestCountingConfig(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "{0 false}", "counting: {every: keyframe}": "{0 false}", "counting: {every: all}": "{1 false}", "counting: {every: 5, gate: false}": "{5 true}",
+		"counting: {every: 0}": "want keyframe, all, or a number", "counting: {every: often}": "want keyframe, all, or a number", "counting: {rate: 5}": "unknown field",
+	} {
+		s, err := loadSquare(writeConfig(t, strings.Replace(good, "    perspective:", "    "+text+"\n    perspective:", 1)))
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = fmt.Sprint(s.cameras[0].Counting)
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
 	}
 }
 

@@ -92,7 +92,8 @@ func (in *ingest) channel(cam camera.Camera, visionPath string) (*channel, error
 	}
 	var counts counter
 	if len(cam.Profile.Zones) > 0 {
-		counts.Counter, err = vision.New(vision.Config{Path: visionPath, Camera: cam.ID, Profile: cam.Profile, Log: s.logger}, in.samples.take)
+		counts.Counter, err = vision.New(vision.Config{Path: visionPath, Camera: cam.ID, Profile: cam.Profile, Log: s.logger,
+			Every: cam.Counting.Every, Gate: !cam.Counting.Ungated}, in.samples.take)
 		if err != nil {
 			return nil, err
 		}

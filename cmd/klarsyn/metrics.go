@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"klarsyn/camera/vision"
 )
 
 // scrapeTime bounds the questions that a scrape puts to the database.
@@ -76,7 +78,15 @@ func (in *ingest) meter(m meter) {
 		m.counter("klarsyn_packets_lost_total", "Gaps in a camera's RTP sequence.", l, func() int64 { return int64(ch.client.Stats().PacketsLost) })
 		m.counter("klarsyn_decode_errors_total", "Packets or access units of a camera that made no sense.", l, func() int64 { return int64(ch.client.Stats().DecodeErrors) })
 		m.counter("klarsyn_vision_restarts_total", "Restarts of the counting child.", l, func() int64 { return int64(ch.counter.Stats().Restarts) })
-		m.counter("klarsyn_vision_dropped_total", "Keyframes that the counting child was too slow for.", l, func() int64 { return int64(ch.counter.Stats().Dropped) })
+		m.counter("klarsyn_vision_passed_total", "Pictures that were not looked at, as nothing had moved: they have the count of the one before.", l, func() int64 { return int64(ch.counter.Stats().Passed) })
+		m.counter("klarsyn_vision_refused_total", "Pictures that were too large, or of too many units, for the counting child.", l, func() int64 { return int64(ch.counter.Stats().Refused) })
+		m.gauge("klarsyn_vision_gate_open", "1 while pictures may be passed over when their sizes tell that nothing moves; 0 while that is learnt, and where sizes do not tell.", l, func() int64 {
+			if ch.counter.Stats().Gate == vision.GateOpen {
+				return 1
+			}
+			return 0
+		})
+		m.counter("klarsyn_vision_dropped_total", "Pictures that the counting child was too slow for.", l, func() int64 { return int64(ch.counter.Stats().Dropped) })
 	}
 	m.counter("klarsyn_clips_reserved_total", "Clips begun.", nil, func() int64 { return in.intake.Stats().Reserved })
 	m.counter("klarsyn_clips_committed_total", "Clips stored and verified.", nil, func() int64 { return in.intake.Stats().Committed })

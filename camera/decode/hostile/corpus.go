@@ -189,10 +189,10 @@ func (c *corpus) floods() {
 	hidden := c.unit(0x65, 19, []byte{0x88, 0x80})
 	c.add(Refused, [][]byte{bytes.Repeat(append([]byte{0, 0, 1}, hidden...), 1<<20)}, "flood/a million slices in one unit")
 	var repeated [][]byte
-	for range 1000 {
+	for range 100 {
 		repeated = append(repeated, Member{Format: c.film.Format}.InBand()...)
 	}
-	c.add(Whole, c.before(repeated...), "flood/parameter sets a thousand times")
+	c.add(Whole, c.before(repeated...), "flood/parameter sets a hundred times")
 }
 
 // noise is no video at all.

@@ -18,6 +18,8 @@ var (
 	wireSource []byte
 	//go:embed messages.go
 	messagesSource []byte
+	//go:embed answer.go
+	answerSource []byte
 	//go:embed hello.go
 	helloSource []byte
 )
@@ -33,7 +35,7 @@ type Build struct {
 // ThisBuild is the build of the running program.
 func ThisBuild() Build {
 	h := sha256.New()
-	for _, source := range [][]byte{wireSource, messagesSource, helloSource} {
+	for _, source := range [][]byte{wireSource, messagesSource, answerSource, helloSource} {
 		h.Write(source)
 	}
 	b := Build{Protocol: hex.EncodeToString(h.Sum(nil)[:8])}

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -102,11 +100,14 @@ func (Format) parse(c *cursor) (Message, error) {
 	return m, nil
 }
 
-// AccessUnit is one coded picture to be counted: a keyframe. Seq and Time come back in its Samples.
+// AccessUnit is one coded picture, in decoding order. Seq and Time come back in its Samples.
 type AccessUnit struct {
-	Seq   uint64
-	Time  time.Time // UTC, to the microsecond
-	NALUs [][]byte
+	Seq      uint64
+	Time     time.Time // UTC, to the microsecond
+	Keyframe bool      // it leans on no other
+	Look     bool      // it is to be counted; else it is there for those that lean on it
+	Alone    bool      // nothing that leans on it will come: only for keyframes
+	NALUs    [][]byte
 }
 
 func (AccessUnit) kind() byte { return 'A' }
@@ -115,108 +116,19 @@ func (AccessUnit) limit() int { return maxBody }
 func (m AccessUnit) append(b []byte) ([]byte, error) {
 	b = binary.BigEndian.AppendUint64(b, m.Seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Time.UnixMicro()))
-	return appendNALUs(b, m.NALUs)
+	return appendNALUs(append(b, flag(m.Keyframe), flag(m.Look), flag(m.Alone)), m.NALUs)
 }
 
 func (AccessUnit) parse(c *cursor) (Message, error) {
 	m := AccessUnit{Seq: c.u64(), Time: time.UnixMicro(int64(c.u64())).UTC()}
 	var err error
+	for _, f := range []*bool{&m.Keyframe, &m.Look, &m.Alone} {
+		if *f, err = c.flag(); err != nil {
+			return nil, err
+		}
+	}
 	m.NALUs, err = c.nalus()
 	return m, err
-}
-
-// Sample is the count of one zone.
-type Sample struct {
-	Zone                       string
-	Present, Moving, Low, High float64
-	Quality                    camera.Quality
-}
-
-// Samples answers one access unit, once, with every zone.
-type Samples struct {
-	Seq   uint64
-	Time  time.Time
-	Zones []Sample
-	// Method is how they were counted; empty if nobody looked.
-	Method camera.Method
-	// Fault says why nothing could be made of the picture; empty otherwise.
-	Fault string
-}
-
-func (Samples) kind() byte { return 'R' }
-func (Samples) limit() int { return 64 + MaxText + maxMethod + MaxZones*(64+2+4*8+1) }
-
-// maxMethod bounds the name of a method.
-const maxMethod = 63
-
-func (m Samples) append(b []byte) ([]byte, error) {
-	if len(m.Zones) > MaxZones {
-		return nil, fmt.Errorf("%d zones, at most %d: %w", len(m.Zones), MaxZones, ErrTooLarge)
-	}
-	b = binary.BigEndian.AppendUint64(b, m.Seq)
-	b = binary.BigEndian.AppendUint64(b, uint64(m.Time.UnixMicro()))
-	b = appendBytes(b, []byte(Sanitise(m.Fault)))
-	if len(m.Method) > maxMethod {
-		return nil, fmt.Errorf("method %q is longer than %d bytes: %w", m.Method, maxMethod, ErrTooLarge)
-	}
-	b = append(append(b, byte(len(m.Method))), m.Method...)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(m.Zones)))
-	for _, s := range m.Zones {
-		if len(s.Zone) > 63 {
-			return nil, fmt.Errorf("zone %q is longer than 63 bytes: %w", s.Zone, ErrTooLarge)
-		}
-		b = append(append(b, byte(len(s.Zone))), s.Zone...)
-		for _, v := range []float64{s.Present, s.Moving, s.Low, s.High} {
-			b = binary.BigEndian.AppendUint64(b, math.Float64bits(v))
-		}
-		q := slices.Index(camera.Qualities(), s.Quality)
-		if q < 0 {
-			return nil, fmt.Errorf("zone %s: quality %q is none: %w", s.Zone, s.Quality, ErrMalformed)
-		}
-		b = append(b, byte(q))
-	}
-	return b, nil
-}
-
-func (Samples) parse(c *cursor) (Message, error) {
-	m := Samples{Seq: c.u64(), Time: time.UnixMicro(int64(c.u64())).UTC()}
-	n := c.u32()
-	if n > MaxText {
-		return nil, fmt.Errorf("fault of %d bytes, at most %d: %w", n, MaxText, ErrTooLarge)
-	}
-	m.Fault = Sanitise(string(c.take(int(n))))
-	if m.Method = camera.Method(c.take(int(c.u8()))); len(m.Method) > maxMethod || Sanitise(string(m.Method)) != string(m.Method) {
-		return nil, fmt.Errorf("method of %d bytes: want up to %d that print: %w", len(m.Method), maxMethod, ErrMalformed)
-	}
-	n = c.u32()
-	if n > MaxZones {
-		return nil, fmt.Errorf("%d zones, at most %d: %w", n, MaxZones, ErrTooLarge)
-	}
-	for range n {
-		var s Sample
-		s.Zone = string(c.take(int(c.u8())))
-		if len(s.Zone) > 63 {
-			return nil, fmt.Errorf("zone name of %d bytes: %w", len(s.Zone), ErrMalformed)
-		}
-		for _, v := range []*float64{&s.Present, &s.Moving, &s.Low, &s.High} {
-			*v = math.Float64frombits(c.u64())
-			// The numbers go to a catalogue and a dashboard: a broken child must not poison their sums.
-			if !(*v >= 0 && *v <= 1e6) {
-				return nil, fmt.Errorf("zone %q: count %g: %w", s.Zone, *v, ErrMalformed)
-			}
-		}
-		qualities := camera.Qualities()
-		q := int(c.u8())
-		if q >= len(qualities) {
-			return nil, fmt.Errorf("zone %q: quality %d: %w", s.Zone, q, ErrMalformed)
-		}
-		s.Quality = qualities[q]
-		if s.Moving > s.Present || s.Low > s.Present || s.High < s.Present {
-			return nil, fmt.Errorf("zone %q: want moving and low ≤ present ≤ high: %w", s.Zone, ErrMalformed)
-		}
-		m.Zones = append(m.Zones, s)
-	}
-	return m, nil
 }
 
 // Encoded is one frame of a scene; N counts from 0.

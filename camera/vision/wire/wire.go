@@ -35,7 +35,7 @@ var (
 	ErrMalformed = errors.New("message is malformed")
 )
 
-// Message is one of Hello, Setup, Scene, Format, AccessUnit, Samples, Encoded, Progress and Fault.
+// Message is one of Hello, Setup, Scene, Format, AccessUnit, Answer, Encoded, Progress and Fault.
 type Message interface {
 	kind() byte
 	// append adds the body to b, or says which bound it breaks.
@@ -136,7 +136,7 @@ type parser interface {
 }
 
 func blank(kind byte) parser {
-	for _, m := range []parser{Hello{}, Setup{}, Scene{}, Format{}, AccessUnit{}, Samples{}, Encoded{}, Progress{}, Fault{}} {
+	for _, m := range []parser{Hello{}, Setup{}, Scene{}, Format{}, AccessUnit{}, Answer{}, Encoded{}, Progress{}, Fault{}} {
 		if m.kind() == kind {
 			return m
 		}

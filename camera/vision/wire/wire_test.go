@@ -31,13 +31,14 @@ func messages() []Message {
 		Scene{JSON: []byte(`{"seed":1}`)},
 		Format{Format: camera.Format{Codec: camera.H264, SPS: []byte{0x67, 1}, PPS: []byte{0x68}}},
 		Format{Format: camera.Format{Codec: camera.H265, VPS: []byte{0x40}, SPS: []byte{0x42}, PPS: []byte{0x44}}},
-		AccessUnit{Seq: 7, Time: at, NALUs: [][]byte{{0x65, 1, 2}, {0x65, 3}}},
-		Samples{Seq: 7, Time: at, Zones: []Sample{
+		AccessUnit{Seq: 7, Time: at, Keyframe: true, Look: true, Alone: true, NALUs: [][]byte{{0x65, 1, 2}, {0x65, 3}}},
+		AccessUnit{Seq: 8, Time: at, Look: true, NALUs: [][]byte{{0x41, 1, 2}}},
+		Answer{Seq: 6},
+		Answer{Seq: 8, Pictures: []Samples{{Seq: 7, Time: at, Zones: []Sample{
 			{Zone: "all", Present: 3.5, Moving: 1, Low: 2, High: 5, Quality: camera.QualityOK},
 			{Zone: "b", Quality: camera.QualityLearning}, {Zone: "c", Quality: camera.QualityUnknown},
 			{Zone: "d", Quality: camera.QualityTooDark}, {Zone: "e", Quality: camera.QualityDecoderLost},
-		}, Method: "silhouette-cover/2"},
-		Samples{Seq: 8, Time: at, Fault: "no picture came out"},
+		}, Method: "silhouette-cover/2"}, {Seq: 8, Time: at, Fault: "no picture came out"}}},
 		Encoded{N: 3, Keyframe: true, NALUs: [][]byte{{0x65}}},
 		Progress{Done: 50, Total: 600},
 		Fault{Text: "scene: width 3"},
@@ -82,12 +83,12 @@ func TestGolden(t *testing.T) {
 		m    Message
 		want string
 	}{
-		{AccessUnit{Seq: 1, Time: at, NALUs: [][]byte{{0x65, 0xff}}},
-			"0000001b" + "41" + "0000000000000001" + "0000000102030405" + "00000001" + "00000002" + "65ff"},
+		{AccessUnit{Seq: 1, Time: at, Keyframe: true, Alone: true, NALUs: [][]byte{{0x65, 0xff}}},
+			"0000001e" + "41" + "0000000000000001" + "0000000102030405" + "010001" + "00000001" + "00000002" + "65ff"},
 		{Format{Format: camera.Format{Codec: camera.H264, SPS: []byte{0x67}, PPS: []byte{0x68}}},
 			"00000010" + "46" + "04" + "00000000" + "00000001" + "67" + "00000001" + "68"},
-		{Samples{Seq: 1, Time: at, Zones: []Sample{{Zone: "a", Present: 1, Low: 0.5, High: 2, Quality: camera.QualityOK}}},
-			"0000003d" + "52" + "0000000000000001" + "0000000102030405" + "00000000" + "00" + "00000001" + "0161" +
+		{Answer{Seq: 2, Pictures: []Samples{{Seq: 1, Time: at, Zones: []Sample{{Zone: "a", Present: 1, Low: 0.5, High: 2, Quality: camera.QualityOK}}}}},
+			"00000049" + "52" + "0000000000000002" + "00000001" + "0000000000000001" + "0000000102030405" + "00000000" + "00" + "00000001" + "0161" +
 				"3ff0000000000000" + "0000000000000000" + "3fe0000000000000" + "4000000000000000" + "00"},
 		{Encoded{N: 2, NALUs: [][]byte{{0x41}}}, "0000000f" + "45" + "00000002" + "00" + "00000001" + "00000001" + "41"},
 		{Progress{Done: 1, Total: 2}, "00000009" + "47" + "00000001" + "00000002"},
@@ -122,7 +123,7 @@ func TestRoundTripOfAnything(t *testing.T) {
 					Moving: p / 2, Low: p / 3, High: p * 1.5, Quality: camera.QualityOK,
 				})
 			}
-			m = s
+			m = Answer{Seq: s.Seq, Pictures: []Samples{s}}
 		}
 		var b bytes.Buffer
 		if err := NewWriter(&b).Write(m); err != nil {
@@ -142,7 +143,7 @@ func TestRefusals(t *testing.T) {
 	sample := func(change func(*Sample)) []byte {
 		s := Sample{Zone: "a", Present: 2, Moving: 1, Low: 1, High: 3, Quality: camera.QualityOK}
 		change(&s)
-		return frame(t, Samples{Zones: []Sample{s}})
+		return frame(t, Answer{Pictures: []Samples{{Zones: []Sample{s}}}})
 	}
 	for name, c := range map[string]struct {
 		bytes []byte
@@ -160,6 +161,7 @@ func TestRefusals(t *testing.T) {
 		"codec":             {[]byte{0, 0, 0, 2, 'F', 9}, ErrMalformed},
 		"many NAL units":    {append([]byte{0, 0, 0, 10, 'E', 0, 0, 0, 1, 0}, 0xff, 0xff, 0xff, 0xff), ErrTooLarge},
 		"lying NAL length":  {append([]byte{0, 0, 0, 14, 'E', 0, 0, 0, 1, 0}, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff), ErrMalformed},
+		"many pictures":     {append([]byte{0, 0, 0, 13, 'R', 0, 0, 0, 0, 0, 0, 0, 1}, 0, 0, 0, 65), ErrTooLarge},
 		"flag":              {append([]byte{0, 0, 0, 10, 'E', 0, 0, 0, 1, 2}, 0, 0, 0, 0), ErrMalformed},
 		"setup not JSON":    {[]byte{0, 0, 0, 2, 'P', '{'}, ErrMalformed},
 		"not a number":      {sample(func(s *Sample) { s.Present = math.NaN() }), ErrMalformed},
@@ -182,7 +184,8 @@ func TestWriterRefusesWhatNobodyWouldRead(t *testing.T) {
 		"picture":   AccessUnit{NALUs: [][]byte{make([]byte, MaxAccessUnit+1)}},
 		"NAL units": AccessUnit{NALUs: make([][]byte, MaxNALUs+1)},
 		"parameter": Format{Format: camera.Format{Codec: camera.H264, SPS: make([]byte, MaxParameter+1)}},
-		"zones":     Samples{Zones: make([]Sample, MaxZones+1)},
+		"zones":     Answer{Pictures: []Samples{{Zones: make([]Sample, MaxZones+1)}}},
+		"pictures":  Answer{Pictures: make([]Samples, MaxPictures+1)},
 		"scene":     Scene{JSON: make([]byte, MaxSetup+1)},
 	} {
 		var b bytes.Buffer

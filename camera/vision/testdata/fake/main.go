@@ -1,5 +1,8 @@
-// Command fake is a klarsyn-vision that does something wrong, chosen by its own file name. It never
-// drops its rights: a parent must not give it a single byte of video.
+// Command fake is a klarsyn-vision that does something wrong, chosen by its own file name. It drops its rights only to
+// lie: the others a parent must not give a single byte of video.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (
@@ -39,5 +42,10 @@ func main() {
 			fmt.Fprintf(os.Stderr, "line with \x1b[31m colour %s\n", strings.Repeat("x", 5000))
 		}
 		os.Exit(3)
+	default:
+		if err := lie(filepath.Base(os.Args[0]), out, hello); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	}
 }
