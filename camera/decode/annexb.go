@@ -68,6 +68,18 @@ func disposable(codec camera.Codec, nalus [][]byte) bool {
 	return slices > 0
 }
 
+// standsAlone is true for a picture that leans on no other.
+func standsAlone(codec camera.Codec, nalus [][]byte) bool {
+	for _, n := range nalus {
+		switch {
+		case len(n) == 0:
+		case codec == camera.H265 && n[0]>>1&0x3f >= 16 && n[0]>>1&0x3f <= 21, codec == camera.H264 && n[0]&0x1f == 5:
+			return true
+		}
+	}
+	return false
+}
+
 // padded is b with zeros behind it. The caller sets the packet's size back to len(b).
 func padded(b []byte) []byte {
 	n := len(b)

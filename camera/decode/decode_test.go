@@ -260,3 +260,27 @@ func BenchmarkKeyframe(b *testing.B) {
 		}
 	}
 }
+
+// A picture that no other leans on need not be decoded; of what is not known to be one the answer is no.
+func TestDisposable(t *testing.T) {
+	for name, tt := range map[string]struct {
+		codec camera.Codec
+		nalus [][]byte
+		want  bool
+	}{
+		"a B picture":         {camera.H264, [][]byte{{0x01, 9}, {0x01, 8}}, true},
+		"with SEI":            {camera.H264, [][]byte{{0x06, 1}, {0x01, 9}}, true},
+		"a P picture":         {camera.H264, [][]byte{{0x41, 9}}, false},
+		"a slice of each":     {camera.H264, [][]byte{{0x01, 9}, {0x41, 9}}, false},
+		"a keyframe":          {camera.H264, [][]byte{{0x65, 9}}, false},
+		"with parameter sets": {camera.H264, [][]byte{{0x67, 9}, {0x01, 9}}, false},
+		"SEI alone":           {camera.H264, [][]byte{{0x06, 9}}, false},
+		"nothing":             {camera.H264, nil, false},
+		"an empty unit":       {camera.H264, [][]byte{{}}, false},
+		"H.265":               {camera.H265, [][]byte{{0x00, 1, 2}}, false},
+	} {
+		if got := disposable(tt.codec, tt.nalus); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -54,7 +54,7 @@ func calibrateFilm(args []string, stdout io.Writer) error {
 	}
 	mounted := set.Changed("height") || set.Changed("tilt") || set.Changed("lens")
 	switch {
-	case mounted && !(set.Changed("height") && set.Changed("tilt") && set.Changed("lens")):
+	case mounted && (!set.Changed("height") || !set.Changed("tilt") || !set.Changed("lens")):
 		return usageError{errors.New("--height, --tilt and --lens belong together: measure all three")}
 	case !mounted && c.in == "":
 		return usageError{errors.New("nothing to calibrate from: name --in and --labels, or --height, --tilt and --lens")}
@@ -206,7 +206,7 @@ func calibrateApart(args []string) (calibrated, error) {
 	if err != nil {
 		return calibrated{}, fmt.Errorf("find klarsyn-vision: %w", err)
 	}
-	cmd := exec.Command(self, append(append([]string{"calibrate"}, args...), "-o", "", "--json")...)
+	cmd := exec.Command(self, append(append([]string{"calibrate"}, args...), "-o", "", "--json")...) //nolint:gosec // the program itself, with the arguments that it was given
 	cmd.Stderr = os.Stderr
 	b, err := cmd.Output()
 	if exit := (&exec.ExitError{}); errors.As(err, &exit) && exit.Exited() {
