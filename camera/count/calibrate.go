@@ -192,7 +192,7 @@ func (c calibration) count(p camera.Profile, s Still) (found []stand, n float64)
 	found = newCover(c.w, c.h, p).people(s.mask, 4, func(foot float64) float64 { return line.PersonHeight(foot/h) * h })
 	for _, f := range found {
 		if f.anywhere(c.given.Zones, c.w, c.h) {
-			n++
+			n += f.people
 		}
 	}
 	return found, n

@@ -15,6 +15,12 @@ const (
 	boxWidth      = camera.SilhouetteWidth
 	// stray is how probable foreground is where nobody stands, next to somebody.
 	stray = 0.25
+	// occluder marks what stands before the people; other marks are people's numbers.
+	occluder = 255
+	// sparse is the share of places that may be blocked without anybody being thought of there, and mostBlocked bounds for
+	// how many one may stand.
+	sparse      = 0.17
+	mostBlocked = 0.6
 	// believed is the mean log-likelihood per visible point above which a silhouette is a person, and visible the
 	// share of its weight that must not be hidden by nearer ones.
 	believed = 0.18
@@ -49,6 +55,7 @@ func upright() (s silhouette) {
 type stand struct {
 	x, foot, tall float64 // pixels
 	gain          float64 // what explaining him is worth, in pixels
+	people        float64 // how many he stands for: himself, and some whom others hide
 	moving        float64 // share of what is seen of him that moves
 }
 
@@ -107,7 +114,9 @@ func (c *cover) take(shape silhouette) {
 // row, highest the row above which there are none; feet may be a little below the picture.
 func (c *cover) people(mask []byte, highest float64, tall func(foot float64) float64) []stand {
 	clear(c.explained)
-	copy(c.explained, c.hidden)
+	for i, v := range c.hidden {
+		c.explained[i] = v * occluder
+	}
 	c.integrate(mask)
 	var queue stands
 	for foot := highest; foot < float64(c.h)*1.25; {
@@ -147,7 +156,10 @@ func (c *cover) people(mask []byte, highest float64, tall func(foot float64) flo
 		}
 		heap.Pop(&queue)
 		found = append(found, s)
-		c.explain(s)
+		c.explain(s, len(found))
+	}
+	for i := range found {
+		found[i].people = (1 - sparse) / (1 - max(sparse, c.blocked(found[i], i+1)))
 	}
 	return found
 }
@@ -220,7 +232,53 @@ func (c *cover) gain(mask []byte, x, foot, tall float64) float64 {
 }
 
 // explain takes what somebody covers.
-func (c *cover) explain(s stand) { c.each(s, func(i int) { c.explained[i] = 1 }) }
+func (c *cover) explain(s stand, who int) {
+	c.each(s, func(i int) {
+		if c.explained[i] == 0 {
+			c.explained[i] = byte(min(who, occluder-1))
+		}
+	})
+}
+
+// blocked is the share of places close to somebody, beside and behind him, at which nobody could be seen because of the
+// others: who is seen in a crowd stands for some who are not (Horvitz and Thompson 1952).
+func (c *cover) blocked(s stand, who int) float64 {
+	places, blocked := 0.0, 0.0
+	for row := -3; row <= 1; row++ {
+		foot := s.foot + 0.15*float64(row)*s.tall
+		for column := -8; column <= 8; column++ {
+			x := s.x + 0.125*float64(column)*s.tall
+			if x < 0 || x >= float64(c.w) {
+				continue
+			}
+			places++
+			if c.seen(x, foot, s.tall, who) < visible*c.weight {
+				blocked++
+			}
+		}
+	}
+	return min(mostBlocked, blocked/max(1, places))
+}
+
+// seen is the weight of a silhouette that the others leave to be seen. What is outside the picture, or behind what stands
+// there always, hides nobody more than it ever does.
+func (c *cover) seen(x, foot, tall float64, but int) (weight float64) {
+	left, top := x-boxWidth/2*tall, foot-tall
+	for r := range rows {
+		y := int(top + (float64(r)+0.5)/rows*tall)
+		for k := range columns {
+			px := int(left + (float64(k)+0.5)/columns*boxWidth*tall)
+			if y < 0 || y >= c.h || px < 0 || px >= c.w {
+				weight += c.shape[r][k]
+				continue
+			}
+			if e := int(c.explained[y*c.w+px]); e == 0 || e == but || e == occluder {
+				weight += c.shape[r][k]
+			}
+		}
+	}
+	return weight
+}
 
 // each calls f for every pixel that somebody covers.
 func (c *cover) each(s stand, f func(i int)) {

@@ -17,9 +17,9 @@ func (c *Counter) samples(people []stand, tall func(float64) float64) []camera.S
 			if !p.in(z.Polygon, c.width, c.height) {
 				continue
 			}
-			s.Present++
+			s.Present += p.people
 			if p.moving > 0.3 {
-				s.Moving++
+				s.Moving += p.people
 			}
 		}
 		factor, wider := c.profile.Coefficients.Factor, c.profile.Coefficients.Error
