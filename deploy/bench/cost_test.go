@@ -35,6 +35,8 @@ type contestant struct {
 	name    string
 	cameras int
 	start   func(b *testing.B, urls []string) *testenv.Process
+	// quiet cameras send what hardly moves, at a variable rate; it takes long until a gate knows them.
+	quiet bool
 	// after, if set, looks at what it did.
 	after func(b *testing.B)
 }
@@ -43,8 +45,9 @@ type contestant struct {
 // system time of the program and its children, over the time that passed) and resident memory.
 func BenchmarkCost(b *testing.B) {
 	folder := b.TempDir()
-	file := filepath.Join(folder, "camera.mp4")
-	film(b, file)
+	busy, quiet := filepath.Join(folder, "camera.mp4"), filepath.Join(folder, "quiet.mp4")
+	film(b, busy)
+	quietFilm(b, quiet)
 	programs := contestants(b, folder)
 	figures := map[string][]cost{}
 	rounds := 1
@@ -53,6 +56,10 @@ func BenchmarkCost(b *testing.B) {
 	}
 	for range rounds {
 		for _, c := range programs {
+			file := busy
+			if c.quiet {
+				file = quiet
+			}
 			figures[c.name] = append(figures[c.name], c.run(b, folder, file))
 		}
 	}
@@ -73,7 +80,9 @@ func BenchmarkCost(b *testing.B) {
 func contestants(b *testing.B, folder string) []contestant {
 	b.Helper()
 	list := []contestant{
-		ours(folder, "klarsyn-record", 1, false), ours(folder, "klarsyn-record+count", 1, true),
+		ours(folder, "klarsyn-record", 1, false, ""), ours(folder, "klarsyn-record+count", 1, true, ""),
+		ours(folder, "klarsyn-record+count-every-5th", 1, true, ", counting: {every: 5, gate: false}"),
+		calm(ours(folder, "klarsyn-record-quiet", 1, false, "")), calm(ours(folder, "klarsyn-record+count-quiet", 1, true, "")),
 		{name: "ffmpeg-decode-only", cameras: 1, start: func(b *testing.B, urls []string) *testenv.Process {
 			return testenv.Start(b, testenv.Tool(b, "ffmpeg"), []string{"-v", "error", "-rtsp_transport", "tcp", "-threads", "1", "-i", urls[0], "-f", "null", "-"})
 		}},
@@ -89,13 +98,13 @@ func contestants(b *testing.B, folder string) []contestant {
 	}
 	for _, n := range []int{1, 8, 24} {
 		if n > 1 {
-			list = append(list, ours(folder, fmt.Sprintf("klarsyn-record-%d", n), n, false))
+			list = append(list, ours(folder, fmt.Sprintf("klarsyn-record-%d", n), n, false, ""))
 		}
 		if err == nil {
 			list = append(list, contestant{name: fmt.Sprintf("mediamtx-record-%d", n), cameras: n, start: func(b *testing.B, urls []string) *testenv.Process { return startMediaMTX(b, mediamtx, urls) }})
 		}
 	}
-	return append(list, ours(folder, "klarsyn-record+count-8", 8, true))
+	return append(list, ours(folder, "klarsyn-record+count-8", 8, true, ""))
 }
 
 // film makes what the cameras send: noise, so that the bitrate is really spent.
@@ -109,6 +118,26 @@ func film(b *testing.B, path string) {
 	}
 }
 
+func calm(c contestant) contestant {
+	c.quiet = true
+	return c
+}
+
+// quietFilm makes a minute of a yard through which somebody walks for 20 seconds. Then nothing moves but noise.
+func quietFilm(b *testing.B, path string) {
+	b.Helper()
+	walk := "color=c=gray:size=" + size + ":rate=" + rate + ",noise=alls=2:allf=t[a];color=c=black:size=100x300:rate=" + rate +
+		"[b];[a][b]overlay=x='mod(t\\,60)*100-80':y=500:enable='lt(mod(t\\,60)\\,20)'[out0]"
+	out, err := exec.Command(testenv.Tool(b, "ffmpeg"), "-v", "error", "-f", "lavfi", "-i", walk, "-t", "60", "-c:v", "libx264", "-preset", "veryfast",
+		"-g", "50", "-sc_threshold", "0", "-bf", "0", "-pix_fmt", "yuv420p", "-crf", "26", "-maxrate", bitrate, "-bufsize", bitrate, "-y", path).CombinedOutput()
+	if err != nil {
+		b.Fatalf("ffmpeg: %v: %s", err, out)
+	}
+}
+
+// quietSettle ends in the third minute, when the gate has seen two walks and the third is over.
+const quietSettle = 155 * time.Second
+
 // run serves cameras, starts the contestant, and measures it once it has settled.
 func (c contestant) run(b *testing.B, folder, file string) cost {
 	b.Helper()
@@ -116,7 +145,11 @@ func (c contestant) run(b *testing.B, folder, file string) cost {
 	defer sim.Kill()
 	p := c.start(b, urls)
 	defer p.Kill()
-	time.Sleep(settle)
+	if c.quiet {
+		time.Sleep(quietSettle)
+	} else {
+		time.Sleep(settle)
+	}
 	if p.Ended() {
 		b.Fatalf("%s ended:\n%s", c.name, p.Output())
 	}

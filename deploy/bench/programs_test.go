@@ -15,7 +15,7 @@ import (
 )
 
 // ours is klarsyn ingest, over an installation of its own; with zones it counts, too.
-func ours(folder, name string, n int, count bool) contestant {
+func ours(folder, name string, n int, count bool, counting string) contestant {
 	var numbers string
 	return contestant{
 		name: name, cameras: n,
@@ -36,7 +36,7 @@ func ours(folder, name string, n int, count bool) contestant {
 				u.User = nil
 				camera := fmt.Sprintf("  - {id: c%d, url: %q, username: klarsyn, password_file: %s", i, u.String(), filepath.Join(folder, "cameras.password"))
 				if count {
-					camera += ", zones: [{id: allt, name: Allt, polygon: [{x: 0, y: 0}, {x: 1, y: 0}, {x: 1, y: 1}, {x: 0, y: 1}]}], perspective: {slope: 0.3, offset: 0.1}"
+					camera += ", zones: [{id: allt, name: Allt, polygon: [{x: 0, y: 0}, {x: 1, y: 0}, {x: 1, y: 1}, {x: 0, y: 1}]}], perspective: {slope: 0.3, offset: 0.1}" + counting
 				}
 				cameras, ids = append(cameras, camera+"}\n"), append(ids, fmt.Sprintf("c%d", i))
 			}

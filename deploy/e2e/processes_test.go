@@ -59,6 +59,15 @@ func startSim(t *testing.T, passwordFile string, args ...string) map[string]stri
 	t.Helper()
 	p := testenv.Start(t, klarsyn(), append([]string{"sim", "--listen", "127.0.0.1:0", "--password-file", passwordFile}, args...))
 	urls := map[string]string{}
+	want := 1
+	for _, a := range args {
+		if a == "--video" {
+			want++
+		}
+	}
+	if want > 1 { // only those
+		want--
+	}
 	testenv.Eventually(t, 30*time.Second, "the simulated cameras tell their addresses", func() bool {
 		if p.Ended() {
 			t.Fatalf("sim ended:\n%s", p.Output())
@@ -66,7 +75,7 @@ func startSim(t *testing.T, passwordFile string, args ...string) map[string]stri
 		for _, m := range cameraLine.FindAllStringSubmatch(p.Output(), -1) {
 			urls[m[1]] = m[2]
 		}
-		return len(urls) > 0
+		return len(urls) >= want
 	})
 	return urls
 }

@@ -117,6 +117,7 @@ func lookAt(t *testing.T, c clip, stranger, investigator, viewer, auditor *visit
 // sample is a row of /occupancy.
 type sample struct {
 	Camera, Zone, Quality string
+	Method                string
 	Time                  time.Time
 	Present, Low, High    *float64
 	Suppressed            bool
