@@ -75,6 +75,14 @@ func TestServersDemo(t *testing.T) {
 	lookAt(t, c, newVisitor(t, d.URL), investigator, viewer, auditor)
 	countsAreServed(t, auditor, viewer)
 	forgotten(t, c, investigator, viewer, auditor)
+	testenv.Eventually(t, 30*time.Second, "a clip of each camera is gone", func() bool {
+		for _, id := range cameras {
+			if len(deletions(auditor, id, c.From.Add(-time.Minute))) == 0 {
+				return false
+			}
+		}
+		return true
+	})
 	logged(t, c, auditor)
 	if s.stored(t) == 0 {
 		t.Error("nothing lies in the bucket: where are the clips?")
