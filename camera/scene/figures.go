@@ -127,6 +127,11 @@ func (c *canvas) bird(v *view, b *pigeon, share, seconds float64) {
 	if gz < 2 {
 		return
 	}
+	c.pigeon(v, gx, gz, up, dx, share, seconds)
+}
+
+// pigeon paints one above a place on the ground.
+func (c *canvas) pigeon(v *view, gx, gz, up, dx, share, seconds float64) {
 	px, py := v.project(gx, gz)
 	m := v.metre(gz)
 	x, ground := px*float64(v.w), py*float64(v.h)

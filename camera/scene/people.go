@@ -115,11 +115,11 @@ func cast(r *rand.Rand, v view, n int, loop float64) []person {
 		left := n - len(people)
 		switch k := r.IntN(5); {
 		case k == 0 && left >= 2:
-			people = append(people, group(r, v, min(left, 2+r.IntN(3)), loop)...)
+			people = append(people, group(r, v, min(left, 2+r.IntN(3)), loop, [2]float64{0.2, 0.35})...)
 		case k <= 2:
-			people = append(people, passer(r, v, loop, true))
+			people = append(people, passer(r, v, loop, true, [2]float64{0.12, 0.40}))
 		default:
-			people = append(people, passer(r, v, loop, false))
+			people = append(people, passer(r, v, loop, false, [2]float64{}))
 		}
 	}
 	return people
@@ -129,8 +129,8 @@ func body(r *rand.Rand, w *way) person {
 	return person{length: w.t, legs: w.legs, tall: manHeight * between(r, 0.93, 1.06), look: dress(r), gait: between(r, 0, 2*math.Pi)}
 }
 
-// passer crosses the square, with or without a stop.
-func passer(r *rand.Rand, v view, loop float64, stops bool) person {
+// passer crosses the square, with or without a stop, which takes a share of the loop between two.
+func passer(r *rand.Rand, v view, loop float64, stops bool, stop [2]float64) person {
 	for range 50 {
 		w := &way{speed: between(r, 1.15, 1.7), avoid: v.fountain}
 		side := r.IntN(3)
@@ -138,7 +138,7 @@ func passer(r *rand.Rand, v view, loop float64, stops bool) person {
 		x, z := v.outside(r, (side+1+r.IntN(2))%3)
 		if stops {
 			w.walk(v.spot(r))
-			w.stay(between(r, 0.12, 0.40)*loop, between(r, 0, 2*math.Pi))
+			w.stay(between(r, stop[0], stop[1])*loop, between(r, 0, 2*math.Pi))
 		} else if r.IntN(2) == 0 {
 			w.walk(v.spot(r))
 		}
@@ -153,9 +153,9 @@ func passer(r *rand.Rand, v view, loop float64, stops bool) person {
 }
 
 // group comes together from different sides, stands in a ring and parts again.
-func group(r *rand.Rand, v view, n int, loop float64) []person {
+func group(r *rand.Rand, v view, n int, loop float64, stays [2]float64) []person {
 	cx, cz := v.spot(r)
-	meet, stay := between(r, 0, loop), between(r, 0.2, 0.35)*loop
+	meet, stay := between(r, 0, loop), between(r, stays[0], stays[1])*loop
 	out := make([]person, 0, n)
 	for i := range n {
 		a := 2*math.Pi*float64(i)/float64(n) + between(r, -0.2, 0.2)

@@ -97,17 +97,29 @@ func (s *Scene) Render(n int, dst []byte) {
 	turn := 2 * math.Pi * share
 	daylight := 1 + 0.10*math.Sin(turn+st.lightPhase) + 0.03*math.Sin(3*turn+2*st.lightPhase)
 	sunny := 0.5 + 0.5*math.Sin(turn+st.lightPhase)
+	dusk := s.sky.dusk(share)
+	if s.sky != nil {
+		daylight *= dusk
+		sunny *= s.sky.sun(share)
+	}
 	columns := make([]float64, v.w)
 	for x := range columns {
 		columns[x] = daylight * (1 + 0.035*math.Sin(2*math.Pi*float64(x)/float64(v.w)*0.8-2*turn))
 	}
-	s.light(&c, columns)
 	warm := int(math.Round(2 * sunny)) // sunlight is warmer than a cloud's shade
-	tint(c.u, st.background[v.w*v.h:], -warm)
-	tint(c.v, st.background[v.w*v.h+v.w*v.h/4:], warm)
-	s.ripple(&c, share)
+	if s.sky != nil {
+		s.sky.light(&c, st.background, columns, share, warm)
+	} else {
+		s.light(&c, columns)
+		tint(c.u, st.background[v.w*v.h:], -warm)
+		tint(c.v, st.background[v.w*v.h+v.w*v.h/4:], warm)
+	}
+	s.ripple(&c, share, dusk)
 	s.populate(&c, f, share, sunny, columns)
-	s.grainOver(&c, f)
+	if s.sky != nil {
+		s.sky.grade(&c, share)
+	}
+	s.grainOver(&c, f, s.sky.noise(share))
 }
 
 // light copies the lit background. Fixed point: this loop and grainOver are most of a frame's cost.
@@ -133,8 +145,8 @@ func tint(dst, src []byte, by int) {
 }
 
 // ripple moves the water: two waves cross, and where both crests meet it glitters.
-func (s *Scene) ripple(c *canvas, share float64) {
-	loop := s.seconds()
+func (s *Scene) ripple(c *canvas, share, dusk float64) {
+	loop, bright := s.seconds(), int(256*dusk)
 	a := uint8(int(-share * whole(loop*0.9) * 256))
 	b := uint8(int(share * whole(loop*0.55) * 256))
 	for _, w := range s.set.water {
@@ -142,7 +154,7 @@ func (s *Scene) ripple(c *canvas, share float64) {
 		if d > 20 {
 			d += 3 * (d - 20)
 		}
-		c.y[w.at] = byte(min(max(int(c.y[w.at])+d, 16), 235))
+		c.y[w.at] = byte(min(max(int(c.y[w.at])+d*bright>>8, 16), 235))
 	}
 }
 
@@ -156,7 +168,14 @@ func (s *Scene) populate(c *canvas, f int, share, sunny float64, columns []float
 	v, st := &s.view, &s.set
 	now := float64(f) / float64(s.cfg.FPS)
 	w, h := float64(v.w), float64(v.h)
-	gain := func(x float64) float64 { return columns[min(max(int(x), 0), v.w-1)] }
+	wet := s.sky.wet(share)
+	var shades []shade
+	if s.sky != nil {
+		shades = s.sky.shades(share)
+	}
+	gain := func(x, gx, gz float64) float64 { // at a column of pixels and a place on the ground
+		return columns[min(max(int(x), 0), v.w-1)] * lit(shades, gx, gz)
+	}
 	actors := make([]actor, 0, len(s.people)+8)
 	for i := range s.people {
 		who := &s.people[i]
@@ -171,38 +190,51 @@ func (s *Scene) populate(c *canvas, f int, share, sunny float64, columns []float
 		}
 		// Shadows first: they fall on the ground, under everybody.
 		tx, ty := v.project(p.x+st.sun*who.tall*1.2, p.z+st.sunDepth*who.tall*1.2)
-		c.shadow(x, y, tx*w, ty*h, 0.13*tall, 0.10*tall, 1.6, 0.10+0.32*sunny)
+		bright := sunny // here
+		if len(shades) > 0 && lit(shades, p.x, p.z) < 0.9 {
+			bright = 0
+		}
+		c.shadow(x, y, tx*w, ty*h, 0.13*tall, 0.10*tall, 1.6, 0.10+0.32*bright)
 		c.shadow(x-0.08*tall, y, x+0.08*tall, y, 0.09*tall, 0.09*tall, 2.6, 0.40)
+		c.reflect(x, y, tall, wet)
 		actors = append(actors, actor{p.z, func() {
-			c.gain = gain(x)
-			c.figure(x, y, tall, p, who, sign(-st.sun)*(0.3+0.7*sunny))
+			c.gain = gain(x, p.x, p.z)
+			c.figure(x, y, tall, p, who, sign(-st.sun)*(0.3+0.7*bright))
 		}})
 	}
 	for _, l := range st.lamps {
-		actors = append(actors, actor{l.z, func() { s.lamp(c, l.x, l.z, gain) }})
+		actors = append(actors, actor{l.z, func() { s.lamp(c, l.x, l.z, gain, s.sky.dusk(share)) }})
 	}
 	for _, j := range st.jets {
 		actors = append(actors, actor{j.z, func() { s.jet(c, j, share) }})
+	}
+	if s.sky != nil {
+		actors = append(actors, s.sky.flock.actors(c, v, share, s.seconds(), gain)...)
 	}
 	slices.SortStableFunc(actors, func(a, b actor) int { return cmp.Compare(b.z, a.z) })
 	for _, a := range actors {
 		a.draw()
 	}
-	c.gain = gain(w / 2)
+	c.gain = gain(w/2, st.bird.cx, st.bird.cz)
 	c.bird(v, &st.bird, share, s.seconds())
 	c.gain = 1
 }
 
 func sign(x float64) float64 { return math.Copysign(1, x) }
 
-func (s *Scene) lamp(c *canvas, gx, gz float64, gain func(float64) float64) {
+func (s *Scene) lamp(c *canvas, gx, gz float64, gain func(x, gx, gz float64) float64, dusk float64) {
 	px, py := s.view.project(gx, gz)
 	m := s.view.metre(gz)
 	x, y := px*float64(s.view.w), py*float64(s.view.h)
-	c.gain = gain(x)
+	c.gain = gain(x, gx, gz)
 	iron := yuv{60, 130, 126}
 	c.capsule(x, y, x, y-4.6*m, 0.075*m, 0.05*m, iron, 0.3)
 	c.capsule(x-0.5*m, y-4.6*m, x+0.5*m, y-4.6*m, 0.05*m, 0.05*m, iron, 0)
+	if dusk < 0.5 { // it burns
+		day := c.gain
+		defer func() { c.gain = day }()
+		c.gain = max(day, 1.1)
+	}
 	for _, side := range []float64{-0.5, 0.5} {
 		c.disc(x+side*m, y-4.4*m, 0.17*m, yuv{200, 120, 132}, 0.1)
 	}
@@ -224,7 +256,8 @@ func (s *Scene) jet(c *canvas, j jet, share float64) {
 }
 
 // grainOver adds the sensor's noise. Every row starts somewhere else in the table, and so does every frame.
-func (s *Scene) grainOver(c *canvas, f int) {
+func (s *Scene) grainOver(c *canvas, f int, strength float64) {
+	times := int(256 * strength)
 	h := s.set.noiseSeed ^ uint64(f)*0x9e3779b97f4a7c15
 	add := func(plane []byte, w int, shift uint) {
 		for at := 0; at < len(plane); at += w {
@@ -235,7 +268,7 @@ func (s *Scene) grainOver(c *canvas, f int) {
 			from := int(h >> 32 % uint64(len(s.set.noise)-maxSide))
 			noise := s.set.noise[from : from+len(row)]
 			for x, n := range noise {
-				row[x] = byte(min(max(int(row[x])+int(n)>>shift, 0), 255))
+				row[x] = byte(min(max(int(row[x])+int(n)*times>>(8+shift), 0), 255))
 			}
 		}
 	}

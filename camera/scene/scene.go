@@ -20,6 +20,12 @@ type Config struct {
 	FPS    int    `json:"fps"`    // frames per second (10)
 	Frames int    `json:"frames"` // length of the loop (600)
 	People int    `json:"people"` // who take part in a loop; not all are in the picture at once (14)
+
+	// Crowd, instead of People, is how many are in the picture at once on the average, in loops of any length.
+	Crowd int `json:"crowd,omitempty"`
+	// Standing is how many more come and stand in one place for half of the loop.
+	Standing int     `json:"standing,omitempty"`
+	Weather  Weather `json:"weather,omitzero"`
 }
 
 // WithDefaults fills the zero fields.
@@ -33,7 +39,9 @@ func (c Config) WithDefaults() Config {
 	set(&c.Height, 360)
 	set(&c.FPS, 10)
 	set(&c.Frames, 600)
-	set(&c.People, 14)
+	if c.Crowd == 0 {
+		set(&c.People, 14)
+	}
 	return c
 }
 
@@ -45,6 +53,10 @@ const (
 	minLoopSeconds   = 2
 	maxFrames        = 100_000
 	maxPeople        = 500
+	maxCrowd         = 150
+	maxStanding      = 50
+	// In a shorter loop nobody could come, stay and go.
+	minCrowdSeconds = 120
 )
 
 // Validate says which field is wrong and what it should be, after the defaults are filled in.
@@ -64,10 +76,24 @@ func (c Config) Validate() error {
 	if c.Frames < minLoopSeconds*c.FPS || c.Frames > maxFrames {
 		return fmt.Errorf("scene: frames %d: want %d (%d seconds) to %d", c.Frames, minLoopSeconds*c.FPS, minLoopSeconds, maxFrames)
 	}
-	if c.People < 1 || c.People > maxPeople {
+	if c.Crowd == 0 && (c.People < 1 || c.People > maxPeople) {
 		return fmt.Errorf("scene: people %d: want 1 to %d", c.People, maxPeople)
 	}
-	return nil
+	if c.Crowd != 0 && c.People != 0 {
+		return fmt.Errorf("scene: people %d and crowd %d: want one of them", c.People, c.Crowd)
+	}
+	for _, s := range []struct {
+		name       string
+		v, highest int
+	}{{"crowd", c.Crowd, maxCrowd}, {"standing", c.Standing, maxStanding}} {
+		if s.v < 0 || s.v > s.highest {
+			return fmt.Errorf("scene: %s %d: want 0 to %d", s.name, s.v, s.highest)
+		}
+		if s.v > 0 && c.Frames < minCrowdSeconds*c.FPS {
+			return fmt.Errorf("scene: %s in frames %d: want at least %d (%d seconds)", s.name, c.Frames, minCrowdSeconds*c.FPS, minCrowdSeconds)
+		}
+	}
+	return c.Weather.validate(float64(c.Frames) / float64(c.FPS))
 }
 
 // Scene is read-only after New: its methods may be called from several goroutines.
@@ -76,6 +102,7 @@ type Scene struct {
 	view   view
 	people []person
 	set    stage
+	sky    *sky // nil: no weather
 }
 
 // Box is one person in the picture, as fractions of its width and height.
@@ -110,7 +137,12 @@ func New(c Config) (*Scene, error) {
 	}
 	s := &Scene{cfg: c, view: v}
 	s.people = cast(r, v, c.People, s.seconds())
+	// Those who came later to this package draw from their own numbers: the others stay who they were.
+	more := rand.New(rand.NewPCG(c.Seed, 0x63726f7764)) // "crowd"
+	s.people = append(s.people, throng(more, v, c.Crowd, s.seconds())...)
+	s.people = append(s.people, stayers(more, v, c.Standing, s.seconds())...)
 	s.set = build(r, v, s.seconds())
+	s.sky = newSky(c.Seed, c.Weather, &s.view, s.seconds())
 	return s, nil
 }
 

@@ -280,7 +280,7 @@ func TestConfigAsJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"seed":3,"width":320,"height":180,"fps":5,"frames":50,"people":4}`), &c); err != nil {
 		t.Fatal(err)
 	}
-	if want := (Config{3, 320, 180, 5, 50, 4}); c != want {
+	if want := (Config{Seed: 3, Width: 320, Height: 180, FPS: 5, Frames: 50, People: 4}); c != want {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
 }
