@@ -24,10 +24,9 @@ const (
 	// the picture above which that is so of the whole: people come and none leaves, or the camera shakes.
 	unsettled = 40
 	unsure    = 0.04
-	// maxNoise is the difference that no camera's noise reaches.
-	maxNoise = 64
-	// gridStep is the spacing of the pixels that brightness is measured on.
-	gridStep = 7
+	// maxNoise is the noise in which people are lost, and duskNoise that in which dark coats are when there is less than dusk of
+	// the background's light.
+	maxNoise, duskNoise, dusk = 40, 20, 0.6
 )
 
 // background is the per-pixel median of the densest half of a window of pictures that grows with the camera's run: of every
@@ -43,6 +42,7 @@ type background struct {
 	limit  []byte // difference above which a value is foreground
 	ready  bool
 	since  []uint16 // for how many pictures each pixel has been somebody's
+	light  tone     // of the picture at hand
 	sure   bool     // what was seen agrees on a background
 	fresh  bool     // rebuilt since somebody asked
 }
@@ -57,52 +57,22 @@ func (b *background) forget() {
 	clear(b.since)
 }
 
-// level copies src to dst with its brightness brought to the background's by the median ratio on a
-// sparse grid: daylight and the camera's exposure change all of a picture, people a part.
+// level copies src to dst with its brightness brought to the background's: daylight and the camera's exposure change all of
+// a picture, people a part.
 func (b *background) level(src, dst []byte) {
 	copy(dst, src)
+	b.light = tone{gain: 1}
 	if !b.ready {
 		return
 	}
-	var hist [512]int
-	n := 0
-	for y := gridStep / 2; y < b.h; y += gridStep {
-		for x := gridStep / 2; x < b.w; x += gridStep {
-			i := y*b.w + x
-			// Near black and near white a ratio says nothing.
-			if m := b.median[i]; m >= 24 && src[i] >= 8 && src[i] < 250 {
-				hist[min(511, int(src[i])*128/int(m))]++
-				n++
-			}
-		}
-	}
-	if n < 32 {
+	b.light = b.tone(src)
+	if b.light == (tone{gain: 1}) {
 		return
 	}
-	seen, bin := 0, 0
-	for bin = range hist {
-		if seen += hist[bin]; seen > n/2 {
-			break
-		}
-	}
-	// Within the bin the median is taken as evenly spread.
-	before := seen - hist[bin]
-	gain := (float64(bin) + (float64(n)/2-float64(before))/float64(max(1, hist[bin]))) / 128
-	if gain < 0.25 || gain > 4 || math.Abs(gain-1) < 0.004 {
-		return
-	}
-	var luma, chroma [256]byte
-	for v := range luma {
-		luma[v] = byte(min(255, math.Round(float64(v)/gain)))
-		chroma[v] = byte(max(0, min(255, math.Round(128+(float64(v)-128)/gain))))
-	}
-	n = b.w * b.h
-	for i, v := range src[:n] {
-		dst[i] = luma[v]
-	}
-	for i, v := range src[n:] {
-		dst[n+i] = chroma[v]
-	}
+	n := b.w * b.h
+	b.light.luma().apply(src[:n], dst[:n])
+	b.colour(src[n:n+n/4], b.median[n:n+n/4]).apply(src[n:n+n/4], dst[n:n+n/4])
+	b.colour(src[n+n/4:], b.median[n+n/4:]).apply(src[n+n/4:], dst[n+n/4:])
 }
 
 // add takes a levelled picture into the window, and rebuilds the median when enough are new. Where somebody is (who) it
@@ -223,8 +193,9 @@ func (b *background) rebuild() {
 	b.stale, b.ready, b.fresh = 0, true, true
 }
 
-// differ marks the foreground with 255, one byte per pixel, and gives its share of the picture.
-func (b *background) differ(picture, mask []byte) float64 {
+// differ marks the foreground with 255, one byte per pixel, and gives its share of the picture, and the difference in luma
+// below which this picture tells nothing.
+func (b *background) differ(picture, mask []byte) (share float64, noise int) {
 	half, n := b.w/2, b.w*b.h
 	luma, u1, v1 := b.noise(picture, 0, n), b.noise(picture, n, n+n/4), b.noise(picture, n+n/4, n*3/2)
 	count := 0
@@ -240,7 +211,7 @@ func (b *background) differ(picture, mask []byte) float64 {
 			}
 		}
 	}
-	return float64(count) / float64(n)
+	return float64(count) / float64(n), luma
 }
 
 // noise is the difference below which this picture's values from one index to another tell nothing: at dusk a camera
@@ -248,9 +219,10 @@ func (b *background) differ(picture, mask []byte) float64 {
 func (b *background) noise(picture []byte, from, to int) int {
 	var hist [256]int
 	n := 0
-	for i := from; i < to; i += 11 {
-		d := int(picture[i]) - int(b.median[i])
-		hist[max(d, -d)]++
+	// Of neighbours, so that a shadow over half of the picture is none.
+	for i := from; i < to-2; i += 11 {
+		d := int(picture[i]) - int(b.median[i]) - int(picture[i+2]) + int(b.median[i+2])
+		hist[min(255, max(d, -d))]++
 		n++
 	}
 	seen, middle := 0, 0
@@ -260,11 +232,7 @@ func (b *background) noise(picture []byte, from, to int) int {
 		}
 	}
 	// The median of what a normal distribution is off by is 0.67 standard deviations.
-	noise := int(noiseDiffs * float64(middle) / 0.67)
-	if noise > maxNoise {
-		return 0 // it is another picture
-	}
-	return noise
+	return int(noiseDiffs * float64(middle) / 0.67 / math.Sqrt2)
 }
 
 func (b *background) far(picture []byte, i, noise int) bool {

@@ -18,7 +18,7 @@ import (
 )
 
 // Method names this way of counting, and its version: it changes whenever its numbers do.
-const Method camera.Method = "silhouette-cover/2"
+const Method camera.Method = "silhouette-cover/3"
 
 const (
 	// defaultLearning is how many keyframes make the first background: 20 s at one every 2 s.
@@ -29,8 +29,9 @@ const (
 	motionHistory = 16
 	// jumped is the share of the picture that no crowd covers at once: the lights or the camera changed.
 	jumped = 0.65
-	// unexplained is the share of the picture that differs and is nobody, beyond which nothing else is believed.
-	unexplained = 0.15
+	// unexplained is the share of the picture that differs and is nobody, beyond which nothing else is believed. So it is from
+	// puzzling on, where that is the mostly part of all that differs.
+	unexplained, puzzling, mostly = 0.15, 0.03, 0.5
 	// patienceAdrift is for how many pictures in a row the camera may point elsewhere, be obscured, or see another light,
 	// before what it sees now is learnt: a flash and a bird on the lens do not cost the background.
 	patienceAdrift = 5
@@ -49,6 +50,7 @@ type Counter struct {
 	picture       []byte   // the one at hand, I420, brought to the background's brightness and place
 	mask          []byte   // 255 where it differs
 	raw           []byte   // the same before it was cleaned
+	lit           []byte   // 255 where it may be the background in another light
 	around        []byte   // where somebody is, with the edge
 	settling      int      // pictures to go until counts are trusted
 	learnt        int      // pictures that were waited for beyond those
@@ -95,7 +97,7 @@ func New(p camera.Profile, w, h, learning int) (*Counter, error) {
 		open:       gocv.GetStructuringElement(gocv.MorphRect, image.Pt(2, 3)),
 		close:      gocv.GetStructuringElement(gocv.MorphRect, image.Pt(3, 3)),
 		margin:     gocv.GetStructuringElement(gocv.MorphRect, image.Pt(9, 9)),
-		picture:    make([]byte, w*h*3/2), mask: make([]byte, w*h), raw: make([]byte, w*h), around: make([]byte, w*h),
+		picture:    make([]byte, w*h*3/2), mask: make([]byte, w*h), raw: make([]byte, w*h), lit: make([]byte, w*h), around: make([]byte, w*h),
 	}
 	if known, ok := p.Heights(); ok {
 		c.profile.Perspective = known
@@ -143,7 +145,7 @@ func (c *Counter) count(i420 []byte, learns bool) ([]camera.Sample, error) {
 		return nil, err
 	}
 	if seen.why != camera.QualityOK {
-		if learns {
+		if learns && seen.why != camera.QualityTooDark { // the day's background is kept
 			c.adrift()
 		}
 		return c.uncounted(seen.why), nil
@@ -170,7 +172,7 @@ func (c *Counter) count(i420 []byte, learns bool) ([]camera.Sample, error) {
 	if err := c.surround(); err != nil {
 		return nil, err
 	}
-	if c.cover.left(c.mask) > unexplained*float64(n) {
+	if c.puzzled() {
 		return c.uncounted(seen.likeness.partly()), nil
 	}
 	for i := range people {
@@ -197,7 +199,12 @@ func (c *Counter) foreground(found bool) (s seen, err error) {
 		s.why = camera.QualityCameraMoved
 		return s, nil
 	}
-	if share := c.background.differ(c.picture, c.mask); share > jumped {
+	share, noise := c.background.differ(c.picture, c.mask)
+	switch {
+	case noise > duskNoise && c.background.light.gain < dusk:
+		s.why = camera.QualityTooDark
+		return s, nil
+	case share > jumped || noise > maxNoise:
 		s.why = s.likeness.reason()
 		return s, nil
 	}
@@ -208,6 +215,17 @@ func (c *Counter) foreground(found bool) (s seen, err error) {
 	s.anybody, err = c.takeApart()
 	s.why = camera.QualityOK
 	return s, err
+}
+
+// puzzled says that too much of what differs is nobody: rain, a shadow, fog.
+func (c *Counter) puzzled() bool {
+	all, left := 0, c.cover.left(c.mask)/float64(len(c.mask))
+	for _, v := range c.mask {
+		if v != 0 {
+			all++
+		}
+	}
+	return left > unexplained || left > puzzling && left > mostly*float64(all)/float64(len(c.mask))
 }
 
 // exorcise leaves out who was taken for background and has left, also from among others, so that the background may follow.

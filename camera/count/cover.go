@@ -322,9 +322,12 @@ func (c *cover) left(mask []byte) float64 {
 	return float64(n)
 }
 
+// size is the area of somebody who is one tall.
+func (c *cover) size() float64 { return c.weight / (rows * columns) * boxWidth }
+
 // leftIn is how many people would fit into what nobody explained within a polygon.
 func (c *cover) leftIn(polygon []camera.Point, mask []byte, tall func(foot float64) float64) float64 {
-	people, area := 0.0, c.weight/(rows*columns)*boxWidth // of somebody who is one tall
+	people, area := 0.0, c.size()
 	for y := range c.h {
 		n := 0
 		for x := range c.w {

@@ -2,89 +2,97 @@
 
 package count
 
-import "math"
-
 const (
-	// A piece of more than this share of the picture may be light or shade.
-	broad = 0.012
-	// Light lies within this share of one ratio to the background, nearly all over the piece, and takes no more than
-	// a shadow takes or the sun gives.
-	even                       = 0.14
-	evenly                     = 0.6
-	dimmest, brightest         = 0.3, 3.2
-	tinted                     = 5   // levels that a colour may be off by in another light
-	fresh              float64 = 1.5 // how much rougher than the background a piece may be inside
+	// The light that a shadow takes and the sun gives, as a share of the background's.
+	dimmest, brightest = 0.3, 3.2
+	// tinted is how many levels a colour may be off by in another light.
+	tinted = 6
+	// uneven is by how many levels, and by what share of the luma, the light may change over two pixels: shadows have soft edges.
+	uneven, soft = 10, 0.08
+	// broad is the share of the picture, and persons how many people's size, that light covers at least: a coat of one colour before
+	// plain stone is as even, and smaller.
+	broad, persons = 0.008, 2.0
 )
 
-// light says whether a piece is the background in another light, a shadow or the sun: of one ratio to it nearly all over,
-// of its colours, and with no marks of its own. If so it gives the ratio.
-func (p *pieces) light(f piece, picture, reference []byte) (ratio float64, ok bool) {
-	n := p.w * p.h
-	if float64(f.area) < broad*float64(n) {
-		return 0, false
-	}
-	var hist [512]int
-	all, plain := 0, 0
-	for _, at := range f.pixels {
-		i := int(at)
-		if reference[i] < 20 {
-			continue
-		}
-		hist[min(511, int(picture[i])*128/int(reference[i]))]++
-		all++
-		u := n + i/p.w/2*(p.w/2) + i%p.w/2
-		if off(picture[u], reference[u]) <= tinted && off(picture[u+n/4], reference[u+n/4]) <= tinted {
-			plain++
+// light marks where the foreground may be the background in another light: of its colours, and with its marks and none of its
+// own, in whatever light falls on it.
+func (c *Counter) light(mask, out []byte) {
+	w, h := c.width, c.height
+	is, was := c.picture, c.background.median
+	clear(out)
+	for y := range h - 2 {
+		for x := range w - 2 {
+			i := y*w + x
+			if mask[i] == 0 || was[i] < 8 || !c.plain(i) {
+				continue
+			}
+			r := float64(is[i]) / float64(was[i])
+			if r < dimmest || r > brightest || !evenly(is, was, r, i, i+2) || !evenly(is, was, r, i, i+2*w) {
+				continue
+			}
+			out[i] = 255
 		}
 	}
-	if 2*all < f.area || float64(plain) < 0.75*float64(all) {
-		return 0, false
-	}
-	seen, bin := 0, 0
-	for bin = range hist {
-		if seen += hist[bin]; 2*seen > all {
-			break
-		}
-	}
-	ratio = (float64(bin) + 0.5) / 128
-	if ratio < dimmest || ratio > brightest {
-		return 0, false
-	}
-	near := 0
-	for b := int(ratio * (1 - even) * 128); b <= min(511, int(ratio*(1+even)*128)); b++ {
-		near += hist[b]
-	}
-	if float64(near) < evenly*float64(all) {
-		return 0, false
-	}
-	is, was := p.roughness(f, picture, reference, ratio)
-	return ratio, is/ratio < fresh*was+3
 }
 
-// inLight says that a pixel is the background's in a light.
-func inLight(is, was byte, ratio float64) bool {
-	want := ratio * float64(was)
-	return math.Abs(float64(is)-want) <= 2*even*want+4
+// evenly says that two pixels differ as they do in the background, in its light.
+func evenly(is, was []byte, r float64, i, j int) bool {
+	off := float64(is[j]) - float64(is[i]) - r*(float64(was[j])-float64(was[i]))
+	return max(off, -off) <= max(uneven, soft*float64(was[i]))
 }
 
-// roughness is the mean difference of neighbours inside a piece, in the picture and in the reference, where the light is
-// as told: who stands there has marks of his own.
-func (p *pieces) roughness(f piece, picture, reference []byte, ratio float64) (is, was float64) {
-	n := 0
-	for _, at := range f.pixels {
-		i := int(at)
-		if i%p.w >= p.w-2 || i+2*p.w >= p.w*p.h || !inLight(picture[i], reference[i], ratio) {
+// plain says that a pixel has the background's colour, more or less.
+func (c *Counter) plain(i int) bool {
+	n := c.width * c.height
+	u := n + i/c.width/2*(c.width/2) + i%c.width/2
+	is, was := c.picture, c.background.median
+	return off(is[u], was[u]) <= tinted && off(is[u+n/4], was[u+n/4]) <= tinted
+}
+
+// unlight takes light and shade from the mask, so that the background may follow there; false if there was none.
+func (c *Counter) unlight() (found bool) {
+	c.light(c.mask, c.lit)
+	tall, known := c.heights()
+	for _, p := range c.pieces.find(c.lit, c.picture, c.background.median) {
+		least := broad * float64(len(c.mask))
+		if known {
+			t := tall(float64(p.y1 + 1))
+			least = max(least, persons*c.cover.size()*t*t)
+		} else if w, h := p.x1-p.x0+1, p.y1-p.y0+1; h > w { // may be somebody, for all we know
 			continue
 		}
-		for _, j := range [2]int{i + 2, i + 2*p.w} {
-			if p.marks[j] != 0 && inLight(picture[j], reference[j], ratio) {
-				is += float64(off(picture[i], picture[j]))
-				was += float64(off(reference[i], reference[j]))
-				n++
+		if float64(p.area) < least {
+			continue
+		}
+		found = true
+		for _, i := range p.pixels {
+			c.mask[i], c.raw[i], c.lit[i] = 0, 0, told
+		}
+	}
+	if found {
+		c.rim()
+	}
+	return found
+}
+
+// told marks light that is known to be that.
+const told = 1
+
+// rim takes the edge of light, to the right and below, which light leaves out because what lies beyond it is in another.
+func (c *Counter) rim() {
+	w := c.width
+	is, was := c.picture, c.background.median
+	for i := 2 * w; i < len(c.mask); i++ {
+		if c.mask[i] == 0 || was[i] < 8 {
+			continue
+		}
+		for _, j := range [4]int{i - 1, i - 2, i - w, i - 2*w} {
+			if c.lit[j] == told && was[j] > 0 && evenly(is, was, float64(is[j])/float64(was[j]), j, i) {
+				c.mask[i], c.raw[i] = 0, 0
+				break
 			}
 		}
 	}
-	return is / float64(max(1, n)), was / float64(max(1, n))
 }
 
 func off(a, b byte) byte { return max(a, b) - min(a, b) }

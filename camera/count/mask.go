@@ -28,21 +28,12 @@ func (c *Counter) clean() error {
 // takeApart removes from the mask what is light, specks or ghosts, and learns how tall people are from the rest, if that
 // is not known. It says whether anybody may be there.
 func (c *Counter) takeApart() (anybody bool, err error) {
-	n := c.width * c.height
-	found := c.pieces.find(c.mask, c.picture[:n], c.background.median[:n])
-	lit := false
-	for _, p := range found {
-		if ratio, ok := c.pieces.light(p, c.picture, c.background.median); ok {
-			c.relight(p, ratio)
-			lit = true
-		}
-	}
-	if lit { // who stands in it is left, with crumbs around him
+	if c.unlight() { // who stands in it is left, with crumbs around him
 		if err := c.clean(); err != nil {
 			return false, err
 		}
-		found = c.pieces.find(c.mask, c.picture[:n], c.background.median[:n])
 	}
+	found := c.pieces.find(c.mask, c.picture, c.background.median)
 	kept := found[:0]
 	for _, p := range found {
 		if !p.ghost && p.area >= speck {
@@ -54,23 +45,6 @@ func (c *Counter) takeApart() (anybody bool, err error) {
 		}
 	}
 	return c.scale == nil || c.scale.add(kept), nil
-}
-
-// relight takes from the mask what is the background in another light, so that the background may follow there.
-func (c *Counter) relight(p piece, ratio float64) {
-	for _, i := range p.pixels {
-		if inLight(c.picture[i], c.background.median[i], ratio) && c.plain(int(i)) {
-			c.mask[i], c.raw[i] = 0, 0
-		}
-	}
-}
-
-// plain says that a pixel has the background's colour, more or less.
-func (c *Counter) plain(i int) bool {
-	n := c.width * c.height
-	u := n + i/c.width/2*(c.width/2) + i%c.width/2
-	is, was := c.picture, c.background.median
-	return off(is[u], was[u]) <= 2*tinted && off(is[u+n/4], was[u+n/4]) <= 2*tinted
 }
 
 // surround is all that differs on people and close to them: opening has taken their edge away, and a background that took

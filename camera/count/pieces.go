@@ -24,7 +24,7 @@ type pieces struct {
 
 func newPieces(w, h int) *pieces { return &pieces{w: w, h: h, marks: make([]byte, w*h)} }
 
-// find gives the pieces of a mask. picture and reference are luma.
+// find gives the pieces of a mask. picture and reference begin with their luma.
 func (p *pieces) find(mask, picture, reference []byte) []piece {
 	clear(p.marks)
 	p.pixels, p.found = p.pixels[:0], p.found[:0]

@@ -4,7 +4,6 @@ package count
 
 import (
 	"math"
-	"slices"
 
 	"klarsyn/camera"
 )
@@ -31,7 +30,6 @@ const (
 type view struct {
 	w, h       int
 	now, known blocks
-	lumas      []byte
 }
 
 // likeness is what became of the tiles that have marks in the background.
@@ -39,12 +37,14 @@ type likeness struct{ marked, alike, blank int }
 
 // dark says that there is hardly any light in a luma plane.
 func (v *view) dark(luma []byte) bool {
-	v.lumas = v.lumas[:0]
+	lit, n := 0, 0
 	for i := 0; i < len(luma); i += 37 {
-		v.lumas = append(v.lumas, luma[i])
+		n++
+		if luma[i] >= darkest {
+			lit++
+		}
 	}
-	slices.Sort(v.lumas)
-	return v.lumas[len(v.lumas)*19/20] < darkest
+	return 20*lit < n
 }
 
 // learn takes the background's luma.

@@ -36,7 +36,8 @@ func inspect(codec camera.Codec, coded []byte) error {
 	}
 }
 
-// size265 reads a sequence parameter set of H.265 (7.3.2.2.1) as far as the size. FFmpeg refuses what it cannot read.
+// size265 reads a sequence parameter set of H.265 (7.3.2.2.1) as far as the size. A reader of whole sets, as mediacommon's,
+// refuses one that is damaged behind its size, which FFmpeg makes its tables for all the same.
 func size265(sps []byte) (w, h uint64, ok bool) {
 	r := bitReader{b: sps[:min(len(sps), 400)]}
 	r.skip(16 + 4) // the unit's head, the number of the VPS

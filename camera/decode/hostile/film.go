@@ -45,7 +45,7 @@ func Code(t testing.TB, codec camera.Codec, size string, options ...string) Film
 		lib, ext = []string{"libx265", "-x265-params", "log-level=none:pools=1:frame-threads=1:slices=4:ctu=16:keyint=4:scenecut=0:open-gop=0"}, "hevc"
 	}
 	path := filepath.Join(t.TempDir(), "film."+ext)
-	args := append([]string{"-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=rate=5:size=" + size, "-frames:v", "12",
+	args := append([]string{"-nostdin", "-v", "error", "-f", "lavfi", "-i", "smptehdbars=rate=5:size=" + size + ",noise=c0s=6:c0f=t", "-frames:v", "12",
 		"-preset", "ultrafast", "-g", "4", "-sc_threshold", "0", "-threads", "1", "-c:v"}, lib...)
 	if out, err := exec.Command("ffmpeg", append(append(args, options...), path)...).CombinedOutput(); err != nil {
 		t.Fatalf("ffmpeg: %v (run deploy/setup.sh)\n%s", err, out)

@@ -38,7 +38,7 @@ func messages() []Message {
 			{Zone: "all", Present: 3.5, Moving: 1, Low: 2, High: 5, Quality: camera.QualityOK},
 			{Zone: "b", Quality: camera.QualityLearning}, {Zone: "c", Quality: camera.QualityUnknown},
 			{Zone: "d", Quality: camera.QualityTooDark}, {Zone: "e", Quality: camera.QualityDecoderLost},
-		}, Method: "silhouette-cover/2"}, {Seq: 8, Time: at, Fault: "no picture came out"}}},
+		}, Method: "silhouette-cover/3"}, {Seq: 8, Time: at, Fault: "no picture came out"}}},
 		Encoded{N: 3, Keyframe: true, NALUs: [][]byte{{0x65}}},
 		Progress{Done: 50, Total: 600},
 		Fault{Text: "scene: width 3"},
