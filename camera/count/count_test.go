@@ -65,7 +65,7 @@ func newCounter(t *testing.T, learning int) *Counter {
 	return c
 }
 
-func look(t *testing.T, c *Counter, p []byte) []camera.Sample {
+func look(t testing.TB, c *Counter, p []byte) []camera.Sample {
 	t.Helper()
 	kept := string(p)
 	s, err := c.Count(p)

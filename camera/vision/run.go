@@ -91,18 +91,26 @@ func (c *Counter) session(ctx context.Context) error {
 	if err := ch.send(setup, c.cfg.Watchdog); err != nil {
 		return ch.because(err)
 	}
+	if err := c.resume(ctx, ch); err != nil {
+		return ch.because(err)
+	}
 	c.count(func(s *Stats) { s.Starts++ })
 	c.pid.Store(int64(ch.pid()))
 	defer c.pid.Store(0)
 	c.cfg.Log.Info("klarsyn-vision is counting", "pid", ch.pid())
 
 	c.due, c.last, c.torn = nil, last{}, false
+	var keeping keeper
+	defer keeping.wait()
 	defer func() { c.uncounted(context.WithoutCancel(ctx), c.dueTimes(), camera.QualityDecoderLost) }()
 	for {
 		skipped, it, ok := c.queue.take()
 		c.uncounted(ctx, skipped, camera.QualityUnknown)
 		if ok {
 			if err := c.take(ctx, ch, it); err != nil {
+				return ch.because(err)
+			}
+			if err := c.keep(ctx, ch, &keeping); err != nil {
 				return ch.because(err)
 			}
 			continue

@@ -23,6 +23,7 @@ const (
 	DefaultBackoffMin = 500 * time.Millisecond
 	DefaultBackoffMax = 30 * time.Second
 	DefaultWatchdog   = 5 * time.Second
+	DefaultKeepEvery  = 5 * time.Minute
 	DefaultQueue      = 4
 	// DefaultStreamQueue is for more than keyframes: two seconds and a half at 25 a second.
 	DefaultStreamQueue = 64
@@ -51,6 +52,10 @@ type Config struct {
 	Every int
 	// Gate has keyframes passed over when sizes tell that nothing has moved.
 	Gate bool
+	// Backgrounds is where what the child has learnt outlives it; nil is nowhere.
+	Backgrounds Backgrounds
+	// KeepEvery is the time between two looks at what the child has learnt.
+	KeepEvery time.Duration
 }
 
 // Stats are what a counter has done since New.
@@ -65,6 +70,7 @@ type Stats struct {
 	Samples  uint64 // samples given, of every quality
 	Starts   uint64 // children that got through the handshake
 	Restarts uint64 // attempts to start a child after the first
+	Kept     uint64 // times that what the child has learnt was kept
 	Gate     GateState
 	// LastError is why the last child ended or did not start; empty before.
 	LastError string
@@ -86,7 +92,8 @@ type Counter struct {
 	seq  uint64
 	due  []due // with the child, in decoding order
 	last last
-	torn bool // what comes leans on a picture that the child did not get
+	kept time.Time // when what the child has learnt was last asked for
+	torn bool      // what comes leans on a picture that the child did not get
 
 	mu    sync.Mutex
 	stats Stats // guarded by mu; Offered, Dropped and Lost are the queue's
@@ -120,6 +127,7 @@ func New(cfg Config, out func(context.Context, []camera.Sample)) (*Counter, erro
 		{&cfg.BackoffMin, DefaultBackoffMin, "BackoffMin"},
 		{&cfg.BackoffMax, max(DefaultBackoffMax, cfg.BackoffMin), "BackoffMax"},
 		{&cfg.Watchdog, DefaultWatchdog, "Watchdog"},
+		{&cfg.KeepEvery, DefaultKeepEvery, "KeepEvery"},
 	} {
 		if *d.value == 0 {
 			*d.value = d.byDef

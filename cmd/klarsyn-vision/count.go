@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"time"
@@ -25,6 +26,7 @@ type counting struct {
 	due           []due          // to be counted, and not shown yet; in decoding order
 	counter       *count.Counter
 	width, height int
+	learnt        []byte // by another before, until the size of pictures is known
 	starved       int // pictures in a row for which there was no memory
 }
 
@@ -69,6 +71,12 @@ func countPeople(s *session) error {
 			}
 			if c.starved >= maxStarved {
 				return fmt.Errorf("no memory for %d pictures in a row: %w", c.starved, decode.ErrMemory)
+			}
+		case wire.Background:
+			if len(m.Data) > 0 {
+				c.learnt = m.Data
+			} else if err := s.out.Write(wire.Background{Data: c.background()}); err != nil {
+				return fmt.Errorf("tell klarsyn what was learnt: %w", err)
 			}
 		default:
 			return fmt.Errorf("%T among access units", m)
@@ -235,11 +243,31 @@ func (c *counting) look(profile camera.Profile, learning int, p *decode.Picture,
 			_ = c.counter.Close()
 		}
 		c.counter, c.width, c.height = n, p.Width, p.Height
+		c.resume()
 	}
 	if learns {
 		return c.counter.Count(p.I420)
 	}
 	return c.counter.Glance(p.I420)
+}
+
+// resume goes on with what was learnt before, by a counter of the first size that comes.
+func (c *counting) resume() {
+	if c.learnt == nil {
+		return
+	}
+	if err := c.counter.Resume(c.learnt); err != nil {
+		fmt.Fprintln(os.Stderr, "klarsyn-vision: the background is learnt anew:", err)
+	}
+	c.learnt = nil
+}
+
+// background is what there is to go on with; nil if nothing is to be trusted.
+func (c *counting) background() []byte {
+	if c.counter == nil {
+		return nil
+	}
+	return c.counter.Learnt()
 }
 
 func (c *counting) close() {

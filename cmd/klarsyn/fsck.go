@@ -95,8 +95,9 @@ func checkAll(ctx context.Context, l layout, a addresses, o fsckOptions) ([]fsck
 	defer store.close()
 	now := time.Now()
 	searched := fsck.Search(store)
+	books := &catalogue.Catalogue{DB: db.DB, Dialect: db.dialect}
 	results, err := fsck.Run(ctx, fsck.Check{
-		Books: catalogue.Checked{Catalogue: &catalogue.Catalogue{DB: db.DB, Dialect: db.dialect}}, Store: searched, Now: now,
+		Books: catalogue.Checked{Catalogue: books}, Store: searched, Now: now, Backgrounds: books.Backgrounds,
 		Grace: o.grace, Stray: o.stray,
 		Spool: func() ([]string, error) { return vault.Spooled(l.spool()) },
 	})

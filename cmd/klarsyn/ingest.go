@@ -24,10 +24,12 @@ const settleTime = 20 * time.Second
 
 // ingest records and counts the cameras of a square. It holds no key that opens a clip.
 type ingest struct {
-	site    *site
-	intake  *vault.Intake
-	cameras []*channel
-	samples *sampler
+	site   *site
+	intake *vault.Intake
+	// backgrounds are what counters go on with after a restart: of the empty square, the one picture that ingest can open.
+	backgrounds *vault.Backgrounds
+	cameras     []*channel
+	samples     *sampler
 }
 
 // channel is one camera on its way: connection, recorder, counter.
@@ -68,7 +70,9 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{site: s, intake: intake, samples: newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.logger, onSamples)}
+	in := &ingest{site: s, intake: intake, backgrounds: &vault.Backgrounds{
+		Keys: books, Spool: s.layout.spool(), Permit: s.square.permits.At, Now: s.clock.Receiving,
+	}, samples: newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.logger, onSamples)}
 	for _, cam := range s.square.cameras {
 		ch, err := in.channel(cam, visionPath)
 		if err != nil {
@@ -93,7 +97,7 @@ func (in *ingest) channel(cam camera.Camera, visionPath string) (*channel, error
 	var counts counter
 	if len(cam.Profile.Zones) > 0 {
 		counts.Counter, err = vision.New(vision.Config{Path: visionPath, Camera: cam.ID, Profile: cam.Profile, Log: s.logger,
-			Every: cam.Counting.Every, Gate: !cam.Counting.Ungated}, in.samples.take)
+			Every: cam.Counting.Every, Gate: !cam.Counting.Ungated, Backgrounds: in.backgrounds}, in.samples.take)
 		if err != nil {
 			return nil, err
 		}

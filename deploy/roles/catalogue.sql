@@ -18,6 +18,8 @@ GRANT UPDATE (end_us, frames, state, object_version, size, plain_size, sha256) O
 GRANT INSERT, DELETE, SELECT (clip) ON catalogue_header TO :"ingest";
 GRANT SELECT, INSERT, UPDATE, DELETE ON catalogue_gap TO :"ingest";
 GRANT SELECT ON catalogue_recipient TO :"ingest";
+-- A background is not footage: its counter goes on with it after a restart.
+GRANT SELECT, INSERT, UPDATE ON catalogue_background TO :"ingest";
 GRANT SELECT, INSERT ON occupancy_sample TO :"ingest";
 
 -- serve reads, keeps accounts, sessions and viewings, and says which rules decide.
@@ -32,6 +34,7 @@ GRANT UPDATE (state, shredded_us, deleted_us, removed, listed, end_us) ON catalo
 GRANT DELETE, SELECT (clip) ON catalogue_header TO :"retain";
 GRANT SELECT, INSERT, UPDATE, DELETE ON catalogue_recipient TO :"retain";
 GRANT SELECT, INSERT ON catalogue_permit TO :"retain";
+GRANT DELETE, SELECT (camera, deadline_us) ON catalogue_background TO :"retain";
 GRANT SELECT ON audit_leaf TO :"retain";
 GRANT UPDATE (seq, sequenced) ON audit_leaf TO :"retain";
 GRANT SELECT, INSERT ON audit_hash, audit_checkpoint TO :"retain";
@@ -40,4 +43,5 @@ GRANT UPDATE ON audit_sequencer TO :"retain";
 -- fsck reads all of it, accounts and sessions apart.
 GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, catalogue_recipient, catalogue_permit,
     audit_leaf, audit_hash, audit_checkpoint, audit_sequencer, audit_viewing, audit_response TO :"fsck";
+GRANT SELECT (camera, deadline_us) ON catalogue_background TO :"fsck";
 COMMIT;

@@ -44,6 +44,7 @@ func suite(t *testing.T, open func(t testing.TB) *sql.DB, dialect string) {
 		"where the accounted time ends":                     coveredTime,
 		"searching pages through all clips":                 searchPages,
 		"deletions page through all proofs":                 deletionsPage,
+		"a background has one key, until its deadline":      backgroundKeys,
 		"a permit version never changes":                    permitsNeverChange,
 		"recipients are published, replaced and withdrawn":  recipients,
 		"what is asked often has an index":                  plans,

@@ -9,6 +9,7 @@ import (
 	"iter"
 	"time"
 
+	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/retention"
 	"klarsyn/retention/object"
@@ -53,6 +54,8 @@ type Check struct {
 	Grace time.Duration
 	// Stray is how old an object without a row may be: the reaper waits an hour before it removes one.
 	Stray time.Duration
+	// Backgrounds lists the cameras whose background could be opened, with its deadline; nil where none are kept.
+	Backgrounds func(context.Context) (map[camera.ID]time.Time, error)
 	// Spool lists the clips that have files in the spool; nil where there is no spool.
 	Spool func() ([]string, error)
 }

@@ -134,7 +134,7 @@ func (s *site) commit(c retention.Clip, state retention.State) retention.Clip {
 func (s *site) check() fsck.Check {
 	return fsck.Check{
 		Books: catalogue.Checked{Catalogue: s.books}, Store: s.store, Now: s.now, Grace: time.Minute, Stray: time.Hour,
-		Spool: func() ([]string, error) { return s.spooled, nil },
+		Spool: func() ([]string, error) { return s.spooled, nil }, Backgrounds: s.books.Backgrounds,
 	}
 }
 
@@ -228,6 +228,10 @@ func TestBrokenInvariants(t *testing.T) {
 		"a deleted clip lies in the spool": {"I3", func(s *site) string {
 			s.spooled = []string{s.clips[retention.Deleted].ID}
 			return s.clips[retention.Deleted].ID
+		}},
+		"a background can be opened after its deadline": {"I3", func(s *site) string {
+			s.must(s.books.KeepBackground(s.t.Context(), "k7", "key", s.now.Add(-61*time.Second)))
+			return "k7"
 		}},
 		"a deadline later than the permit allows": {"I5", func(s *site) string {
 			s.exec(`UPDATE catalogue_clip SET deadline_us = deadline_us + 1 WHERE id = $1`, s.clips[retention.Partial].ID)

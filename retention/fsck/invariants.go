@@ -135,7 +135,26 @@ func (c Check) dueIsGone(ctx context.Context, rows []retention.Row, traces map[s
 			r.broken("clip %s still lies in the spool after its deadline", row.ID)
 		}
 	}
-	return r, nil
+	err := c.backgroundsAreGone(ctx, &r)
+	return r, err
+}
+
+// backgroundsAreGone is I3 for what counters have learnt.
+func (c Check) backgroundsAreGone(ctx context.Context, r *Result) error {
+	if c.Backgrounds == nil {
+		return nil
+	}
+	deadlines, err := c.Backgrounds(ctx)
+	if err != nil {
+		return fmt.Errorf("fsck: %w", err)
+	}
+	for cam, deadline := range deadlines {
+		r.Checked++
+		if c.Now.After(deadline.Add(c.Grace)) {
+			r.broken("the background of camera %s could still be opened %s after its deadline", cam, c.Now.Sub(deadline).Round(time.Second))
+		}
+	}
+	return nil
 }
 
 // deadlinesFollowPermits is I5: no clip is kept longer than its permit says.

@@ -131,6 +131,18 @@ func (AccessUnit) parse(c *cursor) (Message, error) {
 	return m, err
 }
 
+// Background is what a counter has learnt of its camera, which its writer alone can read: a picture of the empty square. With data
+// the parent sends it after the setup, for the counter to go on with; without, it asks for it, between two answers,
+// and the child tells it, without data if there is nothing to be trusted.
+type Background struct{ Data []byte }
+
+func (Background) kind() byte { return 'B' }
+func (Background) limit() int { return MaxBackground }
+
+func (m Background) append(b []byte) ([]byte, error) { return append(b, m.Data...), nil }
+
+func (Background) parse(c *cursor) (Message, error) { return Background{Data: c.take(len(c.b))}, nil }
+
 // Encoded is one frame of a scene; N counts from 0.
 type Encoded struct {
 	N        uint32

@@ -12,7 +12,7 @@ import (
 )
 
 // Version is the number of this protocol. It changes when a message changes its meaning or its bytes.
-const Version = 2
+const Version = 3
 
 // The bounds of the protocol. A message beyond them is refused before memory is spent on it.
 const (
@@ -22,6 +22,7 @@ const (
 	MaxSetup      = 1 << 20 // bytes of a profile's or a scene's JSON
 	MaxParameter  = 4 << 10 // bytes of one parameter set
 	MaxZones      = 256     // zones of one camera
+	MaxBackground = 1 << 20 // bytes of what a counter has learnt
 
 	// maxBody is the largest message: a picture with its lengths and head.
 	maxBody = MaxAccessUnit + 4*MaxNALUs + 64
@@ -35,7 +36,7 @@ var (
 	ErrMalformed = errors.New("message is malformed")
 )
 
-// Message is one of Hello, Setup, Scene, Format, AccessUnit, Answer, Encoded, Progress and Fault.
+// Message is one of Hello, Setup, Scene, Format, AccessUnit, Answer, Background, Encoded, Progress and Fault.
 type Message interface {
 	kind() byte
 	// append adds the body to b, or says which bound it breaks.
@@ -136,7 +137,7 @@ type parser interface {
 }
 
 func blank(kind byte) parser {
-	for _, m := range []parser{Hello{}, Setup{}, Scene{}, Format{}, AccessUnit{}, Answer{}, Encoded{}, Progress{}, Fault{}} {
+	for _, m := range []parser{Hello{}, Setup{}, Scene{}, Format{}, AccessUnit{}, Answer{}, Background{}, Encoded{}, Progress{}, Fault{}} {
 		if m.kind() == kind {
 			return m
 		}

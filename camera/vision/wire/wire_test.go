@@ -29,6 +29,8 @@ func messages() []Message {
 		Hello{Version: Version, Mode: ModeCount, Build: Build{Protocol: "0011", Revision: "abc"}},
 		Setup{Profile: square(), Learning: 5},
 		Scene{JSON: []byte(`{"seed":1}`)},
+		Background{Data: []byte{1, 2, 3}},
+		Background{Data: []byte{}},
 		Format{Format: camera.Format{Codec: camera.H264, SPS: []byte{0x67, 1}, PPS: []byte{0x68}}},
 		Format{Format: camera.Format{Codec: camera.H265, VPS: []byte{0x40}, SPS: []byte{0x42}, PPS: []byte{0x44}}},
 		AccessUnit{Seq: 7, Time: at, Keyframe: true, Look: true, Alone: true, NALUs: [][]byte{{0x65, 1, 2}, {0x65, 3}}},
@@ -94,6 +96,8 @@ func TestGolden(t *testing.T) {
 		{Progress{Done: 1, Total: 2}, "00000009" + "47" + "00000001" + "00000002"},
 		{Fault{Text: "no"}, "00000003" + "58" + "6e6f"},
 		{Scene{JSON: []byte("{}")}, "00000003" + "53" + "7b7d"},
+		{Background{Data: []byte("{}")}, "00000003" + "42" + "7b7d"},
+		{Background{}, "00000001" + "42"},
 	} {
 		if got := hex.EncodeToString(frame(t, c.m)); got != c.want {
 			t.Errorf("%T\n got %s\nwant %s", c.m, got, c.want)
@@ -181,12 +185,13 @@ func TestRefusals(t *testing.T) {
 
 func TestWriterRefusesWhatNobodyWouldRead(t *testing.T) {
 	for name, m := range map[string]Message{
-		"picture":   AccessUnit{NALUs: [][]byte{make([]byte, MaxAccessUnit+1)}},
-		"NAL units": AccessUnit{NALUs: make([][]byte, MaxNALUs+1)},
-		"parameter": Format{Format: camera.Format{Codec: camera.H264, SPS: make([]byte, MaxParameter+1)}},
-		"zones":     Answer{Pictures: []Samples{{Zones: make([]Sample, MaxZones+1)}}},
-		"pictures":  Answer{Pictures: make([]Samples, MaxPictures+1)},
-		"scene":     Scene{JSON: make([]byte, MaxSetup+1)},
+		"picture":    AccessUnit{NALUs: [][]byte{make([]byte, MaxAccessUnit+1)}},
+		"NAL units":  AccessUnit{NALUs: make([][]byte, MaxNALUs+1)},
+		"parameter":  Format{Format: camera.Format{Codec: camera.H264, SPS: make([]byte, MaxParameter+1)}},
+		"zones":      Answer{Pictures: []Samples{{Zones: make([]Sample, MaxZones+1)}}},
+		"pictures":   Answer{Pictures: make([]Samples, MaxPictures+1)},
+		"scene":      Scene{JSON: make([]byte, MaxSetup+1)},
+		"background": Background{Data: make([]byte, MaxBackground+1)},
 	} {
 		var b bytes.Buffer
 		if err := NewWriter(&b).Write(m); !errors.Is(err, ErrTooLarge) {
