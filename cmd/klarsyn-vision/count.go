@@ -27,7 +27,7 @@ type counting struct {
 	counter       *count.Counter
 	width, height int
 	learnt        []byte // by another before, until the size of pictures is known
-	starved       int // pictures in a row for which there was no memory
+	starved       int    // pictures in a row for which there was no memory
 }
 
 // maxStarved is after how many pictures without memory the process ends: what hostile pictures have left of the heap
