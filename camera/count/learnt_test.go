@@ -106,7 +106,9 @@ func TestResumeRefuses(t *testing.T) {
 	c, sc, _ := watched(t, bare, 60)
 	saved := c.Learnt()
 	head := len(Method) + 1
-	with := func(at int, b ...byte) []byte { return append(append(bytes.Clone(saved[:at]), b...), saved[at+len(b):]...) }
+	with := func(at int, b ...byte) []byte {
+		return append(append(bytes.Clone(saved[:at]), b...), saved[at+len(b):]...)
+	}
 	for name, tt := range map[string]struct {
 		data []byte
 		want string
