@@ -17,11 +17,16 @@ func TestLanguagesHaveTheSameWords(t *testing.T) {
 	sv, en := reflect.ValueOf(swedish()), reflect.ValueOf(english())
 	for i := range sv.NumField() {
 		name := sv.Type().Field(i).Name
-		if sv.Field(i).String() == "" {
+		if sv.Field(i).IsZero() {
 			t.Errorf("Swedish lacks %s", name)
 		}
-		if en.Field(i).String() == "" {
+		if en.Field(i).IsZero() {
 			t.Errorf("English lacks %s", name)
+		}
+	}
+	for _, q := range camera.Qualities() {
+		if q != camera.QualityOK && (swedish().Qualities[q] == "" || english().Qualities[q] == "") {
+			t.Errorf("a language lacks the quality %s", q)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -11,12 +12,13 @@ import (
 
 // words is everything that the page says in one language. A test checks that no language lacks a word.
 type words struct {
-	Lang, OtherLang, OtherName                     string
-	Product, Tagline, SkipToContent                string
-	LogIn, LogOut, User, Password, LoggedInAs      string
-	WrongCredentials, TooManyTries, LogUnavailable string
-	Counts, CountsHelp, Camera, Zone, People, Moving, Counted, State, Recorder,
-	Unknown, Learning, LightsJumped, CameraMoved, Obscured, TooDark, DecoderLost string
+	Lang, OtherLang, OtherName                                                 string
+	Product, Tagline, SkipToContent                                            string
+	LogIn, LogOut, User, Password, LoggedInAs                                  string
+	WrongCredentials, TooManyTries, LogUnavailable                             string
+	Counts, CountsHelp, Camera, Zone, People, Moving, Counted, State, Recorder string
+	// Qualities says why there is no number.
+	Qualities                                                                                 map[camera.Quality]string
 	FewerThan, Plain, StaleSince, NoContact, NoZones                                          string
 	Recording, NotPermitted, CameraDown, OurFault, NotTold, Since                             string
 	Clips, ClipsHelp, NoClips, From, To, Show, Length, Deadline, Size, Look, In, Passed, More string
@@ -43,9 +45,11 @@ func swedish() words {
 		LogUnavailable:   "Inloggningen kunde inte loggas, och därför släpps ingen in. Försök igen senare.",
 		Counts:           "Antal personer just nu", CountsHelp: "Antalet är en uppskattning; ± anger felet i ungefär nio fall av tio.",
 		Camera: "Kamera", Zone: "Zon", People: "Personer", Moving: "Varav rör sig", Counted: "Räknat", State: "Läge", Recorder: "Inspelning",
-		Unknown: "okänt", Learning: "okänt (lär in bakgrunden)",
-		LightsJumped: "okänt (ljuset ändrades tvärt)", CameraMoved: "okänt (kameran har flyttats)", Obscured: "okänt (sikten är skymd)",
-		TooDark: "okänt (för mörkt)", DecoderLost: "okänt (bilden gick inte att läsa)",
+		Qualities: map[camera.Quality]string{
+			camera.QualityUnknown: "okänt", camera.QualityLearning: "okänt (lär in bakgrunden)", camera.QualityLightsJumped: "okänt (ljuset ändrades tvärt)",
+			camera.QualityCameraMoved: "okänt (kameran har flyttats)", camera.QualityObscured: "okänt (sikten är skymd)",
+			camera.QualityTooDark: "okänt (för mörkt)", camera.QualityDecoderLost: "okänt (bilden gick inte att läsa)",
+		},
 		FewerThan: "färre än", Plain: "ungefär", StaleSince: "Inaktuell sedan",
 		NoContact: "Ingen kontakt med servern. Antalen är inte aktuella.", NoZones: "Inga zoner är inlagda.",
 		Recording: "spelar in", NotPermitted: "inget beslut gäller", CameraDown: "kameran nere", OurFault: "vårt fel", NotTold: "okänt", Since: "sedan",
@@ -85,9 +89,11 @@ func english() words {
 		LogUnavailable:   "The login could not be logged, so nobody is let in. Try again later.",
 		Counts:           "People right now", CountsHelp: "The number is an estimate; ± gives its error in about nine cases of ten.",
 		Camera: "Camera", Zone: "Zone", People: "People", Moving: "Of whom move", Counted: "Counted", State: "State", Recorder: "Recording",
-		Unknown: "unknown", Learning: "unknown (learning the background)",
-		LightsJumped: "unknown (the light changed at once)", CameraMoved: "unknown (the camera was moved)", Obscured: "unknown (the view is obscured)",
-		TooDark: "unknown (too dark)", DecoderLost: "unknown (the picture could not be read)",
+		Qualities: map[camera.Quality]string{
+			camera.QualityUnknown: "unknown", camera.QualityLearning: "unknown (learning the background)", camera.QualityLightsJumped: "unknown (the light changed at once)",
+			camera.QualityCameraMoved: "unknown (the camera was moved)", camera.QualityObscured: "unknown (the view is obscured)",
+			camera.QualityTooDark: "unknown (too dark)", camera.QualityDecoderLost: "unknown (the picture could not be read)",
+		},
 		FewerThan: "fewer than", Plain: "about", StaleSince: "Out of date since",
 		NoContact: "No contact with the server. The numbers are not current.", NoZones: "No zones are configured.",
 		Recording: "recording", NotPermitted: "no permit holds", CameraDown: "camera down", OurFault: "our fault", NotTold: "unknown", Since: "since",
@@ -204,21 +210,16 @@ func (w words) cause(c camera.Cause) string {
 	return w.NotTold
 }
 
-// quality says a quality as a reader may know it; script.js says it the same way.
+// quality says why there is no number, as a reader may know it.
 func (w words) quality(q camera.Quality) string {
-	switch q {
-	case camera.QualityLearning:
-		return w.Learning
-	case camera.QualityLightsJumped:
-		return w.LightsJumped
-	case camera.QualityCameraMoved:
-		return w.CameraMoved
-	case camera.QualityObscured:
-		return w.Obscured
-	case camera.QualityTooDark:
-		return w.TooDark
-	case camera.QualityDecoderLost:
-		return w.DecoderLost
+	if said := w.Qualities[q]; said != "" {
+		return said
 	}
-	return w.Unknown
+	return w.Qualities[camera.QualityUnknown]
+}
+
+// QualityWords is Qualities for script.js.
+func (w words) QualityWords() (string, error) {
+	b, err := json.Marshal(w.Qualities)
+	return string(b), err
 }

@@ -11,8 +11,8 @@
 
   function people(s, words) {
     if (s.quality !== "ok") {
-      const name = s.quality.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
-      return words[name] ?? words.unknown;
+      const qualities = JSON.parse(words.qualities);
+      return qualities[s.quality] ?? qualities.unknown;
     }
     if (s.suppressed) return words.fewer + " " + s.below;
     let text = whole.format(s.present);

@@ -135,8 +135,7 @@ func (w watch) before(t *testing.T, c *Counter, cfg scene.Config, picture []byte
 	}
 }
 
-// tally is how the counts of all zones together compare with the truth. Zones err independently: half their intervals add
-// as squares do.
+// tally is how the counts of all zones together compare with the truth.
 type tally struct {
 	all, counted, inside int
 	off, bias, truth     float64
@@ -147,18 +146,15 @@ type tally struct {
 // there is none without its being counted always is.
 func (a *tally) add(t *testing.T, samples []camera.Sample, truth scene.Truth, judged bool) (off float64) {
 	t.Helper()
-	got, want, below, above, why := 0.0, 0.0, 0.0, 0.0, camera.QualityOK
+	want, sum := 0.0, camera.Total(samples)
+	got, why := sum.Present, sum.Quality
 	for _, s := range samples {
 		if s.Quality != camera.QualityOK {
-			why = s.Quality
 			if s.Present != 0 || s.Moving != 0 || s.Low != 0 || s.High != 0 {
 				t.Fatalf("frame %d: %+v is not counted and has a number", truth.Frame, s)
 			}
 		}
 		want += float64(truth.Zones[s.Zone].Present)
-		got += s.Present
-		below += (s.Present - s.Low) * (s.Present - s.Low)
-		above += (s.High - s.Present) * (s.High - s.Present)
 	}
 	if !judged {
 		return 0
@@ -169,7 +165,7 @@ func (a *tally) add(t *testing.T, samples []camera.Sample, truth scene.Truth, ju
 	}
 	a.counted++
 	a.truth, a.off, a.bias = a.truth+want, a.off+math.Abs(got-want), a.bias+got-want
-	if want >= got-math.Sqrt(below) && want <= got+math.Sqrt(above) {
+	if want >= sum.Low && want <= sum.High {
 		a.inside++
 	}
 	return got - want

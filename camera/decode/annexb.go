@@ -2,7 +2,12 @@
 
 package decode
 
-import "klarsyn/camera"
+import (
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h265"
+
+	"klarsyn/camera"
+)
 
 // padding is AV_INPUT_BUFFER_PADDING_SIZE: FFmpeg's bit readers read past the end.
 const padding = 64
@@ -70,14 +75,10 @@ func disposable(codec camera.Codec, nalus [][]byte) bool {
 
 // standsAlone is true for a picture that leans on no other.
 func standsAlone(codec camera.Codec, nalus [][]byte) bool {
-	for _, n := range nalus {
-		switch {
-		case len(n) == 0:
-		case codec == camera.H265 && n[0]>>1&0x3f >= 16 && n[0]>>1&0x3f <= 21, codec == camera.H264 && n[0]&0x1f == 5:
-			return true
-		}
+	if codec == camera.H265 {
+		return h265.IsRandomAccess(nalus)
 	}
-	return false
+	return h264.IsRandomAccess(nalus)
 }
 
 // padded is b with zeros behind it. The caller sets the packet's size back to len(b).

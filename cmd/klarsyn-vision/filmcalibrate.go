@@ -246,7 +246,7 @@ func (c *calibrating) tell(r calibrated, stdout io.Writer) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(stdout, "%s: how to use it: profile: %s beside the camera's zones, or --profile\n", c.out, c.out)
+		fmt.Fprintf(stdout, "wrote %s: name it in square.yaml, in place of the camera's zones, as profile: %s; or by hand, with --profile %s\n", c.out, c.out, c.out)
 	}
 	cal := r.Profile.Calibration
 	if cal == nil {

@@ -198,27 +198,18 @@ func (f *filming) run(each func(counted) error) error {
 
 // add sums zones up.
 func (c *counted) add(samples []camera.Sample, whole bool) {
-	var sum numbers
-	var below, above float64 // squares: zones err independently
 	for _, s := range samples {
-		c.Quality = s.Quality
-		n := &numbers{Present: s.Present, Low: s.Low, High: s.High, Moving: s.Moving}
-		if s.Quality != camera.QualityOK {
-			n = nil
-		} else {
-			sum.Present += n.Present
-			sum.Moving += n.Moving
-			below += (n.Present - n.Low) * (n.Present - n.Low)
-			above += (n.High - n.Present) * (n.High - n.Present)
+		if whole {
+			break
 		}
-		if !whole {
-			c.Zones[s.Zone] = n
+		if c.Zones[s.Zone] = nil; s.Quality == camera.QualityOK {
+			c.Zones[s.Zone] = &numbers{Present: s.Present, Low: s.Low, High: s.High, Moving: s.Moving}
 		}
 	}
-	if c.Quality != camera.QualityOK {
+	sum := camera.Total(samples)
+	if c.Quality = sum.Quality; c.Quality != camera.QualityOK {
 		return
 	}
-	sum.Low, sum.High = max(0, sum.Present-math.Sqrt(below)), sum.Present+math.Sqrt(above)
 	c.Present, c.Low, c.High, c.Moving = &sum.Present, &sum.Low, &sum.High, &sum.Moving
 }
 

@@ -171,10 +171,11 @@ func TestBadParents(t *testing.T) {
 		say  []wire.Message
 		want string
 	}{
-		"another build": {[]wire.Message{other}, "different builds"},
-		"no hello":      {[]wire.Message{wire.Progress{}}, "instead of a hello"},
-		"no profile":    {[]wire.Message{wire.NewHello(wire.ModeCount), wire.Progress{}}, "before the profile"},
-		"wrong mode":    {[]wire.Message{wire.NewHello(wire.ModeScene)}, `mode "count" here, "scene" there`},
+		"another build":  {[]wire.Message{other}, "different builds"},
+		"no hello":       {[]wire.Message{wire.Progress{}}, "instead of a hello"},
+		"no profile":     {[]wire.Message{wire.NewHello(wire.ModeCount), wire.Progress{}}, "before the profile"},
+		"another method": {[]wire.Message{wire.NewHello(wire.ModeCount), wire.Setup{Method: "neural/1"}}, `count by "neural/1"`},
+		"wrong mode":     {[]wire.Message{wire.NewHello(wire.ModeScene)}, `mode "count" here, "scene" there`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd, in, out := spoken(t, "count")

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -101,19 +102,14 @@ func countScene(t *testing.T, cfg scene.Config, loops int) (total, zones, moving
 			continue
 		}
 		truth := sc.Truth(n)
-		var sum camera.Sample
-		want, below, above := 0, 0.0, 0.0 // squares: zones err independently
+		want := 0
 		for _, s := range samples {
 			z := truth.Zones[s.Zone]
 			want += z.Present
 			zones.add(s, float64(z.Present))
 			moving.add(camera.Sample{Present: s.Moving}, float64(z.Moving))
-			sum.Present += s.Present
-			below += (s.Present - s.Low) * (s.Present - s.Low)
-			above += (s.High - s.Present) * (s.High - s.Present)
 		}
-		sum.Low, sum.High = sum.Present-math.Sqrt(below), sum.Present+math.Sqrt(above)
-		total.add(sum, float64(want))
+		total.add(camera.Total(samples), float64(want))
 	}
 	n := time.Duration(pictures)
 	t.Logf("%dx%d: %v to decode, %v to count a picture", cfg.Width, cfg.Height, decoding/n, counting/n)
@@ -122,4 +118,47 @@ func countScene(t *testing.T, cfg scene.Config, loops int) (total, zones, moving
 
 func (s *score) join(o score) {
 	s.truth, s.got, s.inside = append(s.truth, o.truth...), append(s.got, o.got...), s.inside+o.inside
+}
+
+// score collects errors.
+type score struct {
+	truth, got []float64
+	inside     int
+}
+
+func (s *score) add(got camera.Sample, truth float64) {
+	s.truth, s.got = append(s.truth, truth), append(s.got, got.Present)
+	if got.Low <= truth && truth <= got.High {
+		s.inside++
+	}
+}
+
+func (s *score) mae() float64 {
+	sum := 0.0
+	for i := range s.got {
+		sum += math.Abs(s.got[i] - s.truth[i])
+	}
+	return sum / float64(len(s.got))
+}
+
+// constant is the error of the best constant: the mean truth.
+func (s *score) constant() float64 {
+	mean, sum := 0.0, 0.0
+	for _, v := range s.truth {
+		mean += v / float64(len(s.truth))
+	}
+	for _, v := range s.truth {
+		sum += math.Abs(v - mean)
+	}
+	return sum / float64(len(s.truth))
+}
+
+func (s score) String() string {
+	bias, mean := 0.0, 0.0
+	for i := range s.got {
+		bias += (s.got[i] - s.truth[i]) / float64(len(s.got))
+		mean += s.truth[i] / float64(len(s.got))
+	}
+	return fmt.Sprintf("%d pictures, mean truth %.2f: MAE %.2f (constant %.2f), bias %+.2f, interval holds %.0f %%",
+		len(s.got), mean, s.mae(), s.constant(), bias, 100*float64(s.inside)/float64(len(s.got)))
 }

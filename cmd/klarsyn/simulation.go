@@ -27,8 +27,7 @@ const (
 // wholePicture counts people where nobody drew zones: a video from a file has no profile.
 func wholePicture() camera.Profile {
 	return camera.Profile{
-		Zones:       []camera.Zone{{ID: "hela-bilden", Name: "Hela bilden", Polygon: []camera.Point{{X: 0, Y: 0}, {X: 1, Y: 0}, {X: 1, Y: 1}, {X: 0, Y: 1}}}},
-		Perspective: camera.Perspective{Slope: 0.3, Offset: 0.1},
+		Zones: []camera.Zone{{ID: "hela-bilden", Name: "Hela bilden", Polygon: []camera.Point{{X: 0, Y: 0}, {X: 1, Y: 0}, {X: 1, Y: 1}, {X: 0, Y: 1}}}},
 	}
 }
 
