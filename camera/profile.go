@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"gonum.org/v1/gonum/stat"
 )
 
 // Point is a place in the picture as fractions of its width and height, from the top left corner.
@@ -192,7 +194,7 @@ func (m Mounting) Perspective() (Perspective, error) {
 	row := func(below float64) float64 { // of a ray so many radians below the horizon
 		return 0.5 + math.Tan(below-m.Tilt*rad)/(2*math.Tan(m.Lens/2*rad))
 	}
-	var n, x, y, xx, xy float64
+	var feet, heights []float64
 	for foot := 0.02; foot <= 1; foot += 0.02 {
 		below := m.Tilt*rad + math.Atan((foot-0.5)*2*math.Tan(m.Lens/2*rad))
 		if below < 0.5*rad || below > 85*rad { // the horizon, and right below the mast
@@ -200,13 +202,13 @@ func (m Mounting) Perspective() (Perspective, error) {
 		}
 		away := m.Height / math.Tan(below)
 		tall := foot - row(math.Atan((m.Height-stature)/away))
-		n, x, y, xx, xy = n+1, x+foot, y+tall, xx+foot*foot, xy+foot*tall
+		feet, heights = append(feet, foot), append(heights, tall)
 	}
-	if n < 3 {
+	if len(feet) < 3 {
 		return Perspective{}, fmt.Errorf("mounting: a camera at %g m, tilted by %g°, with a lens of %g°, sees no ground", m.Height, m.Tilt, m.Lens)
 	}
-	slope := (n*xy - x*y) / (n*xx - x*x)
-	return Perspective{Slope: slope, Offset: (y - slope*x) / n}, nil
+	offset, slope := stat.LinearRegression(feet, heights, nil, false)
+	return Perspective{Slope: slope, Offset: offset}, nil
 }
 
 // Heights is the perspective, from wherever it is known; false if it is not.

@@ -190,7 +190,7 @@ type seen struct {
 
 // foreground makes the mask of the picture at hand; found says that it lies where the background does.
 func (c *Counter) foreground(found bool) (s seen, err error) {
-	s.likeness = c.view.compare(c.picture[:c.width*c.height])
+	s.likeness = c.view.compare(c.picture[:c.width*c.height], &c.register.known)
 	switch {
 	case s.likeness.obscured():
 		s.why = camera.QualityObscured
@@ -276,7 +276,6 @@ func (c *Counter) hold() bool {
 	switch {
 	case c.background.fresh:
 		c.register.learn(c.background.median[:n])
-		c.view.learn(c.background.median[:n])
 		c.background.fresh = false
 		fallthrough
 	case c.background.ready:

@@ -12,7 +12,7 @@ import (
 	"klarsyn/camera"
 )
 
-// ErrLearnt says that what is to be resumed was not learnt by this counter: by another version, of pictures of another size, or it is damaged.
+// ErrLearnt says that what is to be resumed was learnt by another version, or of pictures of another size, or is damaged.
 var ErrLearnt = errors.New("what was learnt before does not fit")
 
 // copies is how many pictures stand for a background that is resumed: more than half of a window, so that whoever is
@@ -63,19 +63,19 @@ func (c *Counter) Resume(saved []byte) error {
 	}
 	rest, ok := bytes.CutPrefix(saved, []byte(string(Method)+"\n"))
 	if !ok {
-		return fmt.Errorf("it is not of %s: %w", Method, ErrLearnt)
+		return fmt.Errorf("%w: it is not of %s", ErrLearnt, Method)
 	}
 	r := bytes.NewReader(rest)
 	var head learnt
 	if err := binary.Read(r, binary.BigEndian, &head); err != nil {
-		return fmt.Errorf("it is cut off: %w", ErrLearnt)
+		return fmt.Errorf("%w: it is cut off", ErrLearnt)
 	}
 	n := len(c.picture)
 	switch {
 	case int(head.Width) != c.width || int(head.Height) != c.height:
-		return fmt.Errorf("it is of pictures of %dx%d, and these are of %dx%d: %w", head.Width, head.Height, c.width, c.height, ErrLearnt)
+		return fmt.Errorf("%w: it is of pictures of %dx%d, and these are of %dx%d", ErrLearnt, head.Width, head.Height, c.width, c.height)
 	case head.Stride < 1 || head.Stride > maxStride || head.Blobs > kept || head.Known > 1 || r.Len() != int(head.Blobs)*16+2*n:
-		return fmt.Errorf("it is damaged: %w", ErrLearnt)
+		return fmt.Errorf("%w: it is damaged", ErrLearnt)
 	}
 	s := newScale(c.width, c.height)
 	if err := s.resume(head, r); err != nil {
@@ -97,12 +97,12 @@ func (s *scale) resume(head learnt, r *bytes.Reader) error {
 	for range head.Blobs {
 		var v [2]float64
 		if err := binary.Read(r, binary.BigEndian, &v); err != nil || !within(v[0], 0, h) || !within(v[1], 1, h) {
-			return fmt.Errorf("it is damaged: %w", ErrLearnt)
+			return fmt.Errorf("%w: it is damaged", ErrLearnt)
 		}
 		s.blobs = append(s.blobs, blob{v[0], v[1]})
 	}
 	if !within(head.Highest, -h, h) || !within(head.Slope, 0, steepest) || !within(head.Offset, -1, 1) {
-		return fmt.Errorf("it is damaged: %w", ErrLearnt)
+		return fmt.Errorf("%w: it is damaged", ErrLearnt)
 	}
 	s.added, s.highest, s.known = int(head.Added), head.Highest, head.Known == 1
 	s.perspective = camera.Perspective{Slope: head.Slope, Offset: head.Offset}

@@ -17,6 +17,8 @@ const (
 	// steepest is how much taller people may be a row further down: a person's height by the camera's, and one that
 	// watches a place hangs above their heads.
 	steepest = 0.8
+	// substantial is the share of the picture from which on a piece of any shape may be somebody, while nobody knows how tall people are.
+	substantial = 1.0 / 200
 	// kept bounds what is remembered: a height and a row each, nothing of how anybody looks.
 	kept = 400
 )
@@ -47,8 +49,9 @@ func (s *scale) add(found []piece) (anybody bool) {
 		case p.y1 >= s.h-2 && h < 2.2*w: // much cut off: of somebody near the camera the feet alone are missing
 			anybody = true
 		case h < 12 || h > 0.95*float64(s.h) || h < 1.6*w || h > 5*w:
-			anybody = anybody || 20*p.area > s.w*s.h // a group, for all we know
+			anybody = anybody || s.substantial(p) // a group, or somebody with his shadow
 		case float64(p.area) < 0.35*w*h:
+			anybody = anybody || s.substantial(p)
 		default:
 			anybody = true
 			b := blob{foot: float64(p.y1 + 1), tall: h}
@@ -65,6 +68,8 @@ func (s *scale) add(found []piece) (anybody bool) {
 	}
 	return anybody
 }
+
+func (s *scale) substantial(p piece) bool { return float64(p.area) > substantial*float64(s.w*s.h) }
 
 // fit finds the line that most blobs agree with, within an eighth: two who walk as one are taller or wider, and a
 // pigeon is not upright. Every blob proposes a level line, and pairs of them propose others.

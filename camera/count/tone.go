@@ -2,7 +2,11 @@
 
 package count
 
-import "math"
+import (
+	"math"
+
+	"gonum.org/v1/gonum/stat"
+)
 
 const (
 	// gridStep is the spacing of the pixels that brightness is measured on.
@@ -50,11 +54,11 @@ func (b *background) tone(src []byte) tone {
 	}
 	best := plain
 	if line, ok := throughSteps(&steps); ok {
-		error := func(t tone) (sum float64) {
+		misfit := func(t tone) (sum float64) {
 			each(func(is, was byte) { sum += min(tolerated, math.Abs(float64(is)-t.gain*float64(was)-t.offset)/t.gain) })
 			return sum
 		}
-		if error(line) < toneBetter*error(plain) {
+		if misfit(line) < toneBetter*misfit(plain) {
 			best = line
 		}
 	}
@@ -77,8 +81,7 @@ func middleOf(bins []int, n int) float64 {
 
 // throughSteps is the line through the medians of the steps, each by its weight.
 func throughSteps(steps *[toneSteps][256]int) (tone, bool) {
-	var n, x, y, xx, xy float64
-	low, high := 256.0, 0.0
+	var background, picture, weights []float64
 	for k := range steps {
 		count := 0
 		for _, c := range steps[k] {
@@ -87,15 +90,15 @@ func throughSteps(steps *[toneSteps][256]int) (tone, bool) {
 		if count < toneFewest {
 			continue
 		}
-		was, is, w := (float64(k)+0.5)*256/toneSteps, middleOf(steps[k][:], count), float64(count)
-		low, high = min(low, was), max(high, was)
-		n, x, y, xx, xy = n+w, x+w*was, y+w*is, xx+w*was*was, xy+w*was*is
+		background = append(background, (float64(k)+0.5)*256/toneSteps)
+		picture = append(picture, middleOf(steps[k][:], count))
+		weights = append(weights, float64(count))
 	}
-	if high-low < toneSpread {
+	if n := len(background); n == 0 || background[n-1]-background[0] < toneSpread {
 		return tone{}, false
 	}
-	gain := (n*xy - x*y) / (n*xx - x*x)
-	return tone{gain, (y - gain*x) / n}, gain >= leastClear && gain <= mostGain
+	offset, gain := stat.LinearRegression(background, picture, weights, false)
+	return tone{gain, offset}, gain >= leastClear && gain <= mostGain
 }
 
 // curve says which value each value of a picture has in the background's light.

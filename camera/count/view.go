@@ -28,8 +28,8 @@ const (
 
 // view judges by a picture's structure whether the camera sees what it has learnt.
 type view struct {
-	w, h       int
-	now, known blocks
+	w, h int
+	now  blocks
 }
 
 // likeness is what became of the tiles that have marks in the background.
@@ -47,11 +47,9 @@ func (v *view) dark(luma []byte) bool {
 	return 20*lit < n
 }
 
-// learn takes the background's luma.
-func (v *view) learn(luma []byte) { v.known.fill(luma, v.w, v.h) }
-
-// compare looks at a luma plane that was moved to the background's place. Blocks take the noise away.
-func (v *view) compare(luma []byte) (l likeness) {
+// compare looks at a luma plane that was moved to the background's place, beside the background's blocks, which take the noise
+// away.
+func (v *view) compare(luma []byte, known *blocks) (l likeness) {
 	v.now.fill(luma, v.w, v.h)
 	w, h := v.now.w, v.now.h
 	for ty := range tilesY {
@@ -59,7 +57,7 @@ func (v *view) compare(luma []byte) (l likeness) {
 			var n, a, b, aa, bb, ab float64
 			for y := ty * h / tilesY; y < (ty+1)*h/tilesY; y++ {
 				for x := tx * w / tilesX; x < (tx+1)*w/tilesX; x++ {
-					p, q := float64(v.now.luma[y*w+x]), float64(v.known.luma[y*w+x])
+					p, q := float64(v.now.luma[y*w+x]), float64(known.luma[y*w+x])
 					n, a, b, aa, bb, ab = n+1, a+p, b+q, aa+p*p, bb+q*q, ab+p*q
 				}
 			}

@@ -20,8 +20,8 @@ import (
 
 const (
 	// backlog bounds the access units between the connection's goroutine and ours. The sink does not
-	// block, so it fills only when the machine stands still.
-	backlog = 64
+	// block, but what a slow line has held back for a quarter of a minute comes all at once, perhaps on a machine that is busy.
+	backlog = 512
 	// backlogBytes bounds the same by size: a camera decides how large its pictures are.
 	backlogBytes = 64 << 20
 )

@@ -58,12 +58,12 @@ func (c *Counter) keep(ctx context.Context, ch *child, k *keeper) error {
 	if !k.busy.TryLock() {
 		return nil
 	}
-	c.kept = time.Now()
 	learnt, err := c.learnt(ch)
 	if err != nil || len(learnt) == 0 {
 		k.busy.Unlock()
 		return err
 	}
+	c.kept = time.Now()
 	k.work.Go(func() {
 		defer k.busy.Unlock()
 		ctx, cancel := context.WithTimeout(ctx, keepTimeout)
@@ -79,6 +79,7 @@ func (c *Counter) keep(ctx context.Context, ch *child, k *keeper) error {
 	return nil
 }
 
+// learnt asks the child what it has learnt; nothing if there is nothing to be trusted.
 func (c *Counter) learnt(ch *child) ([]byte, error) {
 	if err := ch.send(wire.Background{}, c.cfg.Watchdog); err != nil {
 		return nil, err

@@ -92,7 +92,7 @@ type Counter struct {
 	seq  uint64
 	due  []due // with the child, in decoding order
 	last last
-	kept time.Time // when what the child has learnt was last asked for
+	kept time.Time // when what the child has learnt was last told
 	torn bool      // what comes leans on a picture that the child did not get
 
 	mu    sync.Mutex

@@ -257,7 +257,7 @@ func (c *counting) resume() {
 		return
 	}
 	if err := c.counter.Resume(c.learnt); err != nil {
-		fmt.Fprintln(os.Stderr, "klarsyn-vision: the background is learnt anew:", err)
+		fmt.Fprintln(os.Stderr, "klarsyn-vision: the background is learnt anew, no number for a while:", err)
 	}
 	c.learnt = nil
 }

@@ -71,7 +71,7 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 		return nil, err
 	}
 	in := &ingest{site: s, intake: intake, backgrounds: &vault.Backgrounds{
-		Keys: books, Spool: s.layout.spool(), Permit: s.square.permits.At, Now: s.clock.Receiving,
+		Keys: books, Spool: s.layout.spool(), MinFree: s.square.minFree, Permit: s.square.permits.At, Now: s.clock.Receiving,
 	}, samples: newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.logger, onSamples)}
 	for _, cam := range s.square.cameras {
 		ch, err := in.channel(cam, visionPath)

@@ -19,13 +19,13 @@ import (
 // retain deletes on time, mints and destroys day keys, and numbers the audit log. It can open nothing:
 // it has the public half of the master key only.
 type retain struct {
-	site    *site
-	keyDB   rows // its DB is nil if the key store cannot be opened
-	books   *catalogue.Catalogue
-	sweeper *retention.Sweeper
-	tender  *keys.Tender // nil if no keys can be minted
-	reaper  *object.Reaper
-	old     *vault.BackgroundReaper
+	site        *site
+	keyDB       rows // its DB is nil if the key store cannot be opened
+	books       *catalogue.Catalogue
+	sweeper     *retention.Sweeper
+	tender      *keys.Tender // nil if no keys can be minted
+	reaper      *object.Reaper
+	backgrounds *vault.BackgroundReaper
 	// faults are what is broken beside deletion, which goes on all the same.
 	faults faults
 }
@@ -98,7 +98,7 @@ func openRetain(ctx context.Context, s *site, r reaping) *retain {
 	re.reaper = &object.Reaper{
 		Store: s.store, Owners: books, Prefix: "clips/", Age: r.age, Every: r.every, Now: time.Now, Log: s.logger,
 	}
-	re.old = &vault.BackgroundReaper{
+	re.backgrounds = &vault.BackgroundReaper{
 		Rows: books, Spool: s.layout.spool(), Scrub: s.db.scrub, Now: s.clock.Receiving, Log: s.logger,
 	}
 	// Permits are kept as they stand before anything is recorded under them.
@@ -174,7 +174,7 @@ func (re *retain) run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { re.faults.add(logger, "deletion", re.sweeper.Run(ctx)) })
 	parts.Go(func() { re.faults.add(logger, "stray objects", re.reaper.Run(ctx)) })
-	parts.Go(func() { re.faults.add(logger, "old backgrounds", re.old.Run(ctx)) })
+	parts.Go(func() { re.faults.add(logger, "old backgrounds", re.backgrounds.Run(ctx)) })
 	if re.tender != nil {
 		parts.Go(func() { re.faults.add(logger, "day keys", re.tender.Run(ctx)) })
 	}

@@ -135,7 +135,7 @@ func TestFullDisk(t *testing.T) {
 		return state == "gap" && cause == "our-fault"
 	})
 	testenv.Eventually(t, time.Until(c.Deadline)+10*time.Second, "deletion goes on", func() bool {
-		return investigator.look(c.ID).status == 410
+		return investigator.gone(c.ID)
 	})
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)

@@ -255,7 +255,7 @@ func TestSeparateProcesses(t *testing.T) {
 	})
 
 	t.Run("the clip is forgotten", func(t *testing.T) {
-		testenv.Eventually(t, time.Until(c.Deadline)+10*time.Second, "the clip is gone", func() bool { return in.visitor.look(c.ID).status == 410 })
+		testenv.Eventually(t, time.Until(c.Deadline)+10*time.Second, "the clip is gone", func() bool { return in.visitor.gone(c.ID) })
 		testenv.Eventually(t, 10*time.Second, "its object is gone", func() bool {
 			found, err := filepath.Glob(filepath.Join(data, "objects", "clips", "k1", "*", c.ID))
 			return err == nil && len(found) == 0

@@ -97,7 +97,7 @@ permits: [{id: plattan, version: 1, basis: assessment, cameras: [k1], valid_from
 	}
 	in.objectsRefuse(t, c)
 	in.databaseRefuses(t)
-	testenv.Eventually(t, time.Until(c.Deadline)+15*time.Second, "the clip is gone", func() bool { return v.look(c.ID).status == 410 })
+	testenv.Eventually(t, time.Until(c.Deadline)+15*time.Second, "the clip is gone", func() bool { return v.gone(c.ID) })
 	testenv.Eventually(t, 15*time.Second, "its object is gone", func() bool {
 		_, err := in.objects.Admin(t).StatObject(t.Context(), "clips", in.key(t, c), minio.StatObjectOptions{})
 		return minio.ToErrorResponse(err).Code == minio.NoSuchKey

@@ -126,7 +126,7 @@ func TestServersObjectStoreStops(t *testing.T) {
 		t.Errorf("a look while the store is away: %d %s", a.status, a.body)
 	}
 	testenv.Eventually(t, time.Until(before.Deadline)+10*time.Second, "the clip is unreadable at its deadline, store or no store", func() bool {
-		return investigator.look(before.ID).status == 410
+		return investigator.gone(before.ID)
 	})
 	time.Sleep(time.Until(stopped.Add(30 * time.Second)))
 	s.objects.Start(t)

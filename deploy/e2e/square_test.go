@@ -200,7 +200,7 @@ func descriptionsAreServed(t *testing.T, stranger, investigator *visitor) {
 func forgotten(t *testing.T, c clip, investigator, viewer, auditor *visitor) {
 	t.Helper()
 	testenv.Eventually(t, time.Until(c.Deadline)+10*time.Second, "the clip is gone", func() bool {
-		return investigator.look(c.ID).status == http.StatusGone
+		return investigator.gone(c.ID)
 	})
 	if got := viewer.look(c.ID).status; got != http.StatusNotFound {
 		t.Errorf("a dashboard viewer learns that the clip was there: %d", got)

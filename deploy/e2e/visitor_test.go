@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -103,6 +104,16 @@ type answer struct {
 
 func (v *visitor) get(path string, query url.Values, headers ...string) answer {
 	v.t.Helper()
+	a, err := v.try(path, query, headers...)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return a
+}
+
+// try is get where an answer may be cut off.
+func (v *visitor) try(path string, query url.Values, headers ...string) (answer, error) {
+	v.t.Helper()
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
@@ -115,14 +126,14 @@ func (v *visitor) get(path string, query url.Values, headers ...string) answer {
 	}
 	resp, err := v.http.Do(req)
 	if err != nil {
-		v.t.Fatalf("GET %s: %v", path, err)
+		return answer{}, fmt.Errorf("GET %s: %w", path, err)
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		v.t.Fatalf("GET %s: %v", path, err)
+		return answer{}, fmt.Errorf("GET %s: %w", path, err)
 	}
-	return answer{resp.StatusCode, resp.Header, b}
+	return answer{resp.StatusCode, resp.Header, b}, nil
 }
 
 // read gets JSON and wants 200.
@@ -188,8 +199,26 @@ func (v *visitor) several(camera string, n int, within time.Duration) (stored []
 	return stored
 }
 
+// gone says that footage is not there any more, for somebody who may search. A look that is under way at the deadline is cut
+// off, which is no answer yet.
+func (v *visitor) gone(id string) bool {
+	v.t.Helper()
+	path, query := media(id)
+	a, err := v.try(path, query)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		v.t.Fatal(err)
+	}
+	return err == nil && a.status == http.StatusGone
+}
+
 // look asks for footage with purpose and case.
 func (v *visitor) look(id string, headers ...string) answer {
 	v.t.Helper()
-	return v.get("/api/v1/clips/"+id+"/media", url.Values{"purpose": {"crime-investigation"}, "case": {"0105-K1-26"}}, headers...)
+	path, query := media(id)
+	return v.get(path, query, headers...)
+}
+
+// media is where the footage of a clip is, with a purpose and a case.
+func media(id string) (path string, query url.Values) {
+	return "/api/v1/clips/" + id + "/media", url.Values{"purpose": {"crime-investigation"}, "case": {"0105-K1-26"}}
 }

@@ -99,7 +99,7 @@ func (c Check) stillReadable(ctx context.Context, id string) (bool, error) {
 
 // dueIsGone is I3: after its deadline a clip has no header, and then no bytes anywhere.
 func (c Check) dueIsGone(ctx context.Context, rows []retention.Row, traces map[string][]object.Trace) (Result, error) {
-	r := Result{ID: "I3", What: "after its deadline a clip cannot be read, and then leaves no trace"}
+	r := Result{ID: "I3", What: "after its deadline no clip and no background can be read, and then a clip leaves no trace"}
 	spooled := map[string]bool{}
 	if c.Spool != nil {
 		ids, err := c.Spool()

@@ -38,6 +38,8 @@ type BackgroundKeys interface {
 type Backgrounds struct {
 	Keys  BackgroundKeys
 	Spool string
+	// MinFree is how many bytes of the spool's disk are left free, for deletion.
+	MinFree uint64
 	// Permit is the permit under which a camera may record at a time: without one nothing is kept, and nothing opened.
 	Permit func(cam string, at time.Time) (policy.Permit, bool)
 	Now    func() time.Time
@@ -45,6 +47,9 @@ type Backgrounds struct {
 
 // Keep seals what was learnt to a key of its own, and takes the place of what was kept before.
 func (b *Backgrounds) Keep(ctx context.Context, id camera.ID, learnt []byte) error {
+	if err := (&spool{folder: b.Spool, minFree: b.MinFree}).room(); err != nil {
+		return fmt.Errorf("background of camera %s: %w", id, err)
+	}
 	now := b.Now()
 	permit, ok := b.Permit(string(id), now)
 	if !ok {

@@ -107,6 +107,19 @@ func TestBackgroundNeedsAPermit(t *testing.T) {
 	}
 }
 
+// The last room of a disk is for deletion.
+func TestBackgroundLeavesRoom(t *testing.T) {
+	s := newSite(t)
+	b := s.backgrounds()
+	b.MinFree = 1 << 60
+	if err := b.Keep(t.Context(), "k0", []byte("an empty square")); !errors.Is(err, vault.ErrDiskFull) || !strings.Contains(err.Error(), "k0") {
+		t.Errorf("kept on a full disk: %v", err)
+	}
+	if rows, err := s.books.Backgrounds(t.Context()); len(rows) != 0 || err != nil {
+		t.Errorf("rows: %v, %v", rows, err)
+	}
+}
+
 // Files that no row knows go, also what a crash left half written; clips stay.
 func TestBackgroundWithoutAKey(t *testing.T) {
 	s := newSite(t)
