@@ -12,32 +12,36 @@ type Event string
 
 // The events of the first version. An event is never renamed: the log outlives the code.
 const (
-	CameraStarted   Event = "camera-started"
-	CameraStopped   Event = "camera-stopped"
-	CameraRefused   Event = "camera-refused" // no valid permit
-	ClipReserved    Event = "clip-reserved"
-	ClipCommitted   Event = "clip-committed"
-	ClipPartial     Event = "clip-partial"  // cut off by a crash, kept up to its last whole chunk
-	ClipLost        Event = "clip-lost"     // reserved, but nothing of it could be kept
-	ClipShredded    Event = "clip-shredded" // deadline passed: sealed header destroyed, unreadable from here
-	ClipDeleted     Event = "clip-deleted"  // every version gone, absence proved
-	OrphanDeleted   Event = "orphan-deleted"
-	DayKeyMinted    Event = "day-key-minted"
-	DayKeyDestroyed Event = "day-key-destroyed"
-	ViewingOpened   Event = "viewing-opened"
-	ViewingClosed   Event = "viewing-closed"
-	Denied          Event = "denied"
-	LoggedIn        Event = "logged-in"
-	LoginFailed     Event = "login-failed"
-	LoggedOut       Event = "logged-out"
-	AccountCreated  Event = "account-created"
-	AccountChanged  Event = "account-changed"
-	LogRead         Event = "log-read"
-	ClockFault      Event = "clock-fault"
-	PermitActivated Event = "permit-activated"
-	RulesActivated  Event = "rules-activated" // a revision decides from here
-	ServiceStarted  Event = "service-started"
-	ServiceStopped  Event = "service-stopped"
+	CameraStarted      Event = "camera-started"
+	CameraStopped      Event = "camera-stopped"
+	CameraRefused      Event = "camera-refused" // no valid permit
+	ClipReserved       Event = "clip-reserved"
+	ClipCommitted      Event = "clip-committed"
+	ClipPartial        Event = "clip-partial"  // cut off by a crash, kept up to its last whole chunk
+	ClipLost           Event = "clip-lost"     // reserved, but nothing of it could be kept
+	ClipShredded       Event = "clip-shredded" // deadline passed: sealed header destroyed, unreadable from here
+	ClipDeleted        Event = "clip-deleted"  // every version gone, absence proved
+	OrphanDeleted      Event = "orphan-deleted"
+	DayKeyMinted       Event = "day-key-minted"
+	DayKeyDestroyed    Event = "day-key-destroyed"
+	ViewingOpened      Event = "viewing-opened"
+	ViewingClosed      Event = "viewing-closed"
+	Denied             Event = "denied"
+	LoggedIn           Event = "logged-in"
+	LoginFailed        Event = "login-failed"
+	LoggedOut          Event = "logged-out"
+	AccountCreated     Event = "account-created"
+	AccountChanged     Event = "account-changed"
+	LogRead            Event = "log-read"
+	LogExported        Event = "log-exported"
+	LogPruned          Event = "log-pruned"          // entries older than the log is kept were removed
+	LogKeyRotated      Event = "log-key-rotated"     // another key signs from here
+	CheckpointCosigned Event = "checkpoint-cosigned" // a witness says that it saw the log grow, and only grow
+	ClockFault         Event = "clock-fault"
+	PermitActivated    Event = "permit-activated"
+	RulesActivated     Event = "rules-activated" // a revision decides from here
+	ServiceStarted     Event = "service-started"
+	ServiceStopped     Event = "service-stopped"
 )
 
 // Entry is one line of the audit log. It holds no image and no name of a person filmed. Fields that do

@@ -331,7 +331,7 @@ func freeAddress(t *testing.T) string {
 func TestReadiness(t *testing.T) {
 	for part, breakIt := range map[string]func(t *testing.T, sv *serve){
 		"":          func(*testing.T, *serve) {},
-		"log":       func(t *testing.T, sv *serve) { altered(t, sv.site.layout, `DROP TABLE audit_leaf`) },
+		"log":       func(t *testing.T, sv *serve) { altered(t, sv.site.layout, `DROP TABLE audit_pending`) },
 		"store":     func(t *testing.T, sv *serve) { removeAll(t, sv.site.layout.objects()) },
 		"keys":      func(_ *testing.T, sv *serve) { sv.keyDB.Close() },
 		"catalogue": func(_ *testing.T, sv *serve) { sv.site.db.Close() },

@@ -31,13 +31,18 @@ var arrows = map[string][]string{
 	"camera": nil,
 	"policy": nil,
 
+	// Who checks the log shares its format with who writes it, and nothing else.
+	"policy/audit":        {"policy", "policy/audit/leaf", "policy/audit/verify"},
+	"policy/audit/leaf":   nil,
+	"policy/audit/verify": {"policy/audit/leaf"},
+
 	"retention":                       {"camera", "policy"},
 	"retention/object/dir":            {"retention/object"},
 	"retention/object/objecttest":     {"retention/object"},
 	"retention/object/s3":             {"retention/object"},
 	"retention/catalogue":             {"camera", "policy", "retention", "retention/database"},
 	"retention/database":              nil,
-	"retention/database/databasetest": {"retention/database", "deploy/testenv"},
+	"retention/database/databasetest": {"policy", "retention/database", "deploy/testenv"},
 	"retention/vault":                 {"camera", "policy", "retention", "retention/object"},
 	"retention/fsck":                  {"camera", "policy", "retention", "retention/object", "retention/timeline"},
 

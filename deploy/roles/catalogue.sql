@@ -8,9 +8,9 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"ingest", :"serve", :"retain", :
 GRANT SELECT ON audit_migrations, rules_migrations, identity_migrations, catalogue_migrations, occupancy_migrations
     TO :"ingest", :"serve", :"retain", :"fsck";
 -- Everybody logs, nobody changes what was logged, and everybody sees how far the log is.
-GRANT INSERT ON audit_leaf TO :"ingest", :"serve", :"retain";
+GRANT INSERT, SELECT (id, at) ON audit_pending TO :"ingest", :"serve", :"retain";
 GRANT SELECT ON audit_sequencer TO :"ingest", :"serve", :"retain";
-GRANT SELECT (id, seq, at) ON audit_leaf TO :"ingest";
+GRANT SELECT (seq, at) ON audit_leaf TO :"ingest";
 
 -- ingest reserves, ends and commits clips, and tells gaps. It writes headers and reads none.
 GRANT SELECT, INSERT ON catalogue_clip TO :"ingest";
@@ -24,7 +24,8 @@ GRANT SELECT, INSERT ON occupancy_sample TO :"ingest";
 
 -- serve reads, keeps accounts, sessions and viewings, and says which rules decide.
 GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, catalogue_permit, occupancy_sample TO :"serve";
-GRANT SELECT ON audit_leaf, audit_checkpoint TO :"serve";
+GRANT SELECT ON audit_leaf, audit_tile, audit_checkpoint TO :"serve";
+GRANT SELECT, INSERT, UPDATE ON audit_cosignature TO :"serve";
 GRANT SELECT, INSERT, UPDATE ON audit_viewing, audit_response, rules_revision, identity_account TO :"serve";
 GRANT SELECT, INSERT, UPDATE, DELETE ON identity_session TO :"serve";
 
@@ -35,13 +36,25 @@ GRANT DELETE, SELECT (clip) ON catalogue_header TO :"retain";
 GRANT SELECT, INSERT, UPDATE, DELETE ON catalogue_recipient TO :"retain";
 GRANT SELECT, INSERT ON catalogue_permit TO :"retain";
 GRANT DELETE, SELECT (camera, deadline_us) ON catalogue_background TO :"retain";
-GRANT SELECT ON audit_leaf TO :"retain";
-GRANT UPDATE (seq, sequenced) ON audit_leaf TO :"retain";
-GRANT SELECT, INSERT ON audit_hash, audit_checkpoint TO :"retain";
+GRANT SELECT, DELETE ON audit_pending TO :"retain";
+GRANT SELECT, INSERT ON audit_leaf, audit_checkpoint TO :"retain";
+GRANT SELECT, INSERT, UPDATE ON audit_tile TO :"retain";
 GRANT UPDATE ON audit_sequencer TO :"retain";
+-- The log's own retention: what goes is signed for, whoever removes more is found by the next check, and nothing
+-- younger than a year goes at all.
+ALTER TABLE audit_leaf ENABLE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS audit_leaf_read ON audit_leaf;
+CREATE POLICY audit_leaf_read ON audit_leaf FOR SELECT USING (true);
+DROP POLICY IF EXISTS audit_leaf_number ON audit_leaf;
+CREATE POLICY audit_leaf_number ON audit_leaf FOR INSERT TO :"retain" WITH CHECK (true);
+DROP POLICY IF EXISTS audit_leaf_prune ON audit_leaf;
+CREATE POLICY audit_leaf_prune ON audit_leaf FOR DELETE TO :"retain"
+    USING (sequenced < extract(epoch FROM now() - interval '1 year') * 1000000);
+GRANT DELETE ON audit_leaf, audit_checkpoint, audit_viewing, audit_response, audit_cosignature TO :"retain";
+GRANT SELECT ON audit_viewing, audit_response, audit_cosignature TO :"retain";
 
 -- fsck reads all of it, accounts and sessions apart.
 GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, catalogue_recipient, catalogue_permit,
-    audit_leaf, audit_hash, audit_checkpoint, audit_sequencer, audit_viewing, audit_response TO :"fsck";
+    audit_pending, audit_leaf, audit_tile, audit_checkpoint, audit_cosignature, audit_sequencer, audit_viewing, audit_response TO :"fsck";
 GRANT SELECT (camera, deadline_us) ON catalogue_background TO :"fsck";
 COMMIT;

@@ -68,7 +68,7 @@ func record(t testing.TB, l *audit.Log, n int) {
 	}
 }
 
-func verify(t testing.TB, db *sql.DB, k *audit.Key) audit.Report {
+func verified(t testing.TB, db *sql.DB, k *audit.Key) audit.Report {
 	t.Helper()
 	return verifyAt(t, db, k, time.Now())
 }

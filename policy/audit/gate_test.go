@@ -77,7 +77,7 @@ func TestGateOverTheLog(t *testing.T) {
 	cancel()
 	running.Wait()
 	sequenced(t, l)
-	clean(t, verify(t, db, k))
+	clean(t, verified(t, db, k))
 	report, err := audit.VerifyViewings(t.Context(), db, databasetest.Dialect())
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestNoGrantWithoutTheLog(t *testing.T) {
 			return d.DB
 		},
 		"without its table": func(t *testing.T, d *databasetest.Database) *sql.DB {
-			exec(t, d.DB, `DROP TABLE audit_leaf`)
+			exec(t, d.DB, `DROP TABLE audit_pending`)
 			return d.DB
 		},
 		"closed": func(t *testing.T, d *databasetest.Database) *sql.DB {

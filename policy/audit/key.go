@@ -18,6 +18,8 @@ import (
 type Key struct {
 	Signer note.Signer
 	Public string // the verifier key, for whoever checks the log
+
+	dir string // where it lies, and where the one that follows it is looked for
 }
 
 const (
@@ -31,7 +33,7 @@ func LoadOrCreateKey(dir string) (*Key, error) {
 	path := filepath.Join(dir, privateFile)
 	key, err := loadKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := createKey(dir, path); err != nil {
+		if err := createKey(dir, path, newOrigin()); err != nil {
 			return nil, fmt.Errorf("create audit key in %s: %w", dir, err)
 		}
 		key, err = loadKey(path)
@@ -94,18 +96,23 @@ func loadKey(path string) (*Key, error) {
 	if verifier.Name() != signer.Name() || verifier.KeyHash() != signer.KeyHash() {
 		return nil, errors.New("its two halves do not belong together")
 	}
-	return &Key{Signer: signer, Public: public}, nil
+	return &Key{Signer: signer, Public: public, dir: filepath.Dir(path)}, nil
+}
+
+// newOrigin names a log that nobody has named before.
+func newOrigin() string {
+	var nonce [4]byte
+	rand.Read(nonce[:])
+	return "klarsyn/" + hex.EncodeToString(nonce[:])
 }
 
 // createKey links a complete, synced file into place: a crash leaves no half key, and the second of two
 // processes keeps the first one's.
-func createKey(dir, path string) error {
+func createKey(dir, path, origin string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	var nonce [4]byte
-	rand.Read(nonce[:])
-	private, public, err := note.GenerateKey(rand.Reader, "klarsyn/"+hex.EncodeToString(nonce[:]))
+	private, public, err := note.GenerateKey(rand.Reader, origin)
 	if err != nil {
 		return err
 	}

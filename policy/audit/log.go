@@ -21,10 +21,12 @@ import (
 // Config is what a Log needs.
 type Config struct {
 	DB      *sql.DB
-	Dialect string           // "sqlite3" or "postgres"
-	Key     *Key             // signs checkpoints; nil: this process appends and reads, but Run refuses
-	Now     func() time.Time // nil: time.Now
-	Logger  *slog.Logger     // nil: slog.Default
+	Dialect string // "sqlite3" or "postgres"
+	Key     *Key   // signs checkpoints; nil: this process appends and reads, but Run refuses
+	// Keep is how long an entry is kept; nil: for ever. What is older the sequencer removes, and says so in the log.
+	Keep   *policy.Period
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: slog.Default
 }
 
 // Log is the audit log over one database. Any number of processes may append; the first that runs Run
@@ -33,9 +35,12 @@ type Log struct {
 	db     *sql.DB
 	engine engine
 	key    *Key
+	keep   *policy.Period
 	now    func() time.Time
 	logger *slog.Logger
 	ids    ids
+
+	together together
 }
 
 var (
@@ -59,14 +64,31 @@ func New(cfg Config) (*Log, error) {
 		cfg.Logger = slog.Default()
 	}
 	return &Log{
-		db: cfg.DB, engine: engine, key: cfg.Key, now: cfg.Now, logger: cfg.Logger,
+		db: cfg.DB, engine: engine, key: cfg.Key, keep: cfg.Keep, now: cfg.Now, logger: cfg.Logger,
 		ids: ids{entropy: ulid.Monotonic(rand.Reader, 0)},
 	}, nil
 }
 
-// Append writes e as a leaf inside tx. It is logged when tx commits; its number and proof follow within
-// a second. Id and time are set here unless the caller knows them.
+// Append writes e inside tx. It is logged when tx commits; its number and proof follow within a second. Id
+// and time are set here unless the caller knows them.
 func (l *Log) Append(ctx context.Context, tx *sql.Tx, e policy.Entry) error {
+	p, err := l.prepare(e)
+	if err != nil {
+		return err
+	}
+	return p.insert(ctx, tx)
+}
+
+// pending is an entry as it waits for its number.
+type pending struct {
+	id    string
+	at    int64
+	entry []byte
+	event policy.Event
+}
+
+// prepare gives an entry its id and time, and its form.
+func (l *Log) prepare(e policy.Entry) (pending, error) {
 	now := l.now()
 	if e.Time.IsZero() {
 		e.Time = now
@@ -75,26 +97,27 @@ func (l *Log) Append(ctx context.Context, tx *sql.Tx, e policy.Entry) error {
 	if e.ID == "" {
 		id, err := l.ids.next(now)
 		if err != nil {
-			return fmt.Errorf("%w: name an entry: %w", policy.ErrLogUnavailable, err)
+			return pending{}, notLogged("name an entry", err)
 		}
 		e.ID = id
 	}
-	leaf, err := encode(e)
+	entry, err := encode(e)
 	if err != nil {
-		return fmt.Errorf("%w: %w", policy.ErrLogUnavailable, err)
+		return pending{}, fmt.Errorf("%w: %w", policy.ErrLogUnavailable, err)
 	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO audit_leaf (id, at, event, actor, object, kase, entry) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		e.ID, e.Time.UnixMicro(), string(e.Event), e.Actor, e.Object, e.Case, leaf)
+	return pending{e.ID, e.Time.UnixMicro(), entry, e.Event}, nil
+}
+
+func (p pending) insert(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO audit_pending (id, at, entry) VALUES ($1, $2, $3)`, p.id, p.at, p.entry)
 	if err != nil {
-		return fmt.Errorf("%w: append %s: %w", policy.ErrLogUnavailable, e.Event, err)
+		return notLogged("append "+string(p.event), err)
 	}
 	return nil
 }
 
-// Record appends e in a transaction of its own.
-func (l *Log) Record(ctx context.Context, e policy.Entry) error {
-	return l.within(ctx, func(tx *sql.Tx) error { return l.Append(ctx, tx, e) })
+func notLogged(what string, err error) error {
+	return fmt.Errorf("%w: %s: %w", policy.ErrLogUnavailable, what, err)
 }
 
 // Probe writes an entry and takes it back: it fails when Record would, and leaves nothing.
@@ -117,14 +140,14 @@ var errProbed = errors.New("taken back")
 func (l *Log) within(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := l.db.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("%w: begin: %w", policy.ErrLogUnavailable, err)
+		return notLogged("begin", err)
 	}
 	defer tx.Rollback()
 	if err := do(tx); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("%w: commit: %w", policy.ErrLogUnavailable, err)
+		return notLogged("commit", err)
 	}
 	return nil
 }

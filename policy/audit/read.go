@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -102,7 +101,7 @@ func (l *Log) Size(ctx context.Context) (int64, error) {
 // a number that stays above zero for seconds means that nobody sequences.
 func (l *Log) Pending(ctx context.Context) (n int64, oldest time.Time, err error) {
 	var at sql.NullInt64
-	if err := l.db.QueryRowContext(ctx, `SELECT COUNT(*), MIN(at) FROM audit_leaf WHERE seq IS NULL`).Scan(&n, &at); err != nil {
+	if err := l.db.QueryRowContext(ctx, `SELECT COUNT(*), MIN(at) FROM audit_pending`).Scan(&n, &at); err != nil {
 		return 0, time.Time{}, fmt.Errorf("pending entries of the audit log: %w", err)
 	}
 	if at.Valid {
@@ -114,13 +113,14 @@ func (l *Log) Pending(ctx context.Context) (n int64, oldest time.Time, err error
 // LastTime is the time of the newest entry, sequenced or not; zero if there is none. A clock that shows
 // less was set back, one that shows much more jumped.
 func (l *Log) LastTime(ctx context.Context) (time.Time, error) {
-	var at int64
-	err := l.db.QueryRowContext(ctx, `SELECT at FROM audit_leaf ORDER BY id DESC LIMIT 1`).Scan(&at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return time.Time{}, nil
-	}
+	var at sql.NullInt64
+	err := l.db.QueryRowContext(ctx, `
+		SELECT COALESCE((SELECT at FROM audit_pending ORDER BY id DESC LIMIT 1), (SELECT at FROM audit_leaf ORDER BY seq DESC LIMIT 1))`).Scan(&at)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("time of the newest entry: %w", err)
 	}
-	return micros(at), nil
+	if !at.Valid {
+		return time.Time{}, nil
+	}
+	return micros(at.Int64), nil
 }

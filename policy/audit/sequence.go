@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
+
+	"klarsyn/policy"
+	"klarsyn/policy/audit/leaf"
+	"klarsyn/policy/audit/verify"
 )
 
 const (
@@ -17,20 +20,22 @@ const (
 	leaseLife  = 6 * time.Second        // after a crash another process sequences when this is over
 	heartbeat  = time.Hour              // a log that does not grow still says so
 	batchSize  = 500                    // leaves in one transaction: bounds how long appenders wait
+	pruneEvery = time.Hour
 	stopWithin = 5 * time.Second
 )
 
 // sequencer numbers and hashes leaves while it holds the lease. Its fence grows with every holder and is
 // checked inside each transaction: a process that lost the lease without noticing changes nothing.
 type sequencer struct {
-	log      *Log
-	verifier note.Verifier
-	holder   string
+	log    *Log
+	key    *Key
+	holder string
 
 	leading     bool
 	fence       int64
 	renewAt     time.Time
 	sealed      time.Time // when the newest checkpoint was made, by this process's clock
+	pruned      time.Time // when it was last looked for what is too old, by this process's clock
 	checkpoints int64
 }
 
@@ -74,15 +79,11 @@ func (l *Log) sequencer() (*sequencer, error) {
 	if l.key == nil {
 		return nil, errors.New("audit sequencer: no signing key was given: this process may append and read only")
 	}
-	verifier, err := note.NewVerifier(l.key.Public)
-	if err != nil {
-		return nil, fmt.Errorf("audit sequencer: public key: %w", err)
-	}
 	holder, err := l.ids.next(l.now())
 	if err != nil {
 		return nil, fmt.Errorf("audit sequencer: name this run: %w", err)
 	}
-	return &sequencer{log: l, verifier: verifier, holder: holder}, nil
+	return &sequencer{log: l, key: l.key, holder: holder}, nil
 }
 
 // stop sequences what is left and gives the lease back, so that a clean end leaves a complete log.
@@ -112,20 +113,31 @@ func (s *sequencer) turn(ctx context.Context) error {
 	}
 	for {
 		var pending bool
-		err := s.log.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM audit_leaf WHERE seq IS NULL)`).Scan(&pending)
+		err := s.log.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM audit_pending)`).Scan(&pending)
 		if err != nil {
 			return fmt.Errorf("look for new leaves: %w", err)
 		}
 		now := s.log.now()
 		beat := s.checkpoints > 0 && now.Sub(s.sealed) >= heartbeat
-		if !pending && !beat && now.Before(s.renewAt) && s.renewAt.Sub(now) <= leaseLife {
+		next, err := s.key.next()
+		if err != nil {
+			return err
+		}
+		prune := s.log.keep != nil && (now.Sub(s.pruned) >= pruneEvery || now.Before(s.pruned))
+		if !pending && !beat && !prune && next == nil && now.Before(s.renewAt) && s.renewAt.Sub(now) <= leaseLife {
 			return nil
 		}
-		n, err := s.sequence(ctx, beat)
+		n, err := s.sequence(ctx, due{beat: beat, prune: prune, next: next})
 		if err != nil || n < batchSize {
 			return err
 		}
 	}
+}
+
+// due is what a turn has to do beside numbering.
+type due struct {
+	beat, prune bool
+	next        *Key // the key that signs from now on
 }
 
 // lead takes the lease if it is free. A lease that ends too far ahead was written by a wrong clock.
@@ -144,6 +156,9 @@ func (s *sequencer) lead(ctx context.Context) error {
 	}
 	s.leading, s.renewAt, s.sealed = true, now.Add(leaseLife/3), now
 	if s.checkpoints > 0 {
+		if err := s.finishRotation(ctx); err != nil {
+			return err
+		}
 		last, err := s.lastCheckpoint(ctx, s.log.db)
 		if err != nil {
 			return err
@@ -155,11 +170,13 @@ func (s *sequencer) lead(ctx context.Context) error {
 	return nil
 }
 
-// sequence renews the lease, numbers one batch and signs a checkpoint, all in one transaction.
-func (s *sequencer) sequence(ctx context.Context, beat bool) (int, error) {
+// sequence renews the lease, numbers one batch, does what else is due and signs a checkpoint, all in one
+// transaction.
+func (s *sequencer) sequence(ctx context.Context, d due) (int, error) {
 	now := s.log.now()
 	var n int
-	var made *Checkpoint
+	var made *verify.Checkpoint
+	pruning := false
 	err := s.log.within(ctx, func(tx *sql.Tx) error {
 		size, sequenced, err := s.hold(ctx, tx, now)
 		if err != nil {
@@ -170,20 +187,35 @@ func (s *sequencer) sequence(ctx context.Context, beat bool) (int, error) {
 			return err
 		}
 		n = len(leaves)
-		if n == 0 && (!beat || size == 0) {
+		// Two processes, or one after a step of its clock, may append with times out of order by a
+		// little or a lot. The sequencing time is the one that never decreases.
+		stamp := micros(max(sequenced, now.UnixMicro()))
+		var old prunable
+		if d.prune {
+			if old, err = s.log.prunable(ctx, tx, stamp); err != nil {
+				return err
+			}
+		}
+		pruning = old.more
+		own, err := s.log.ownEntries(s.key, d.next, old)
+		if err != nil {
+			return err
+		}
+		leaves = append(leaves, own...)
+		if len(leaves) == 0 && (!d.beat || size == 0) {
 			return nil
 		}
 		grown, err := s.trustedTree(ctx, tx, size)
 		if err != nil {
 			return err
 		}
-		// Two processes, or one after a step of its clock, may append with times out of order by a
-		// little or a lot. The sequencing time is the one that never decreases.
-		stamp := micros(max(sequenced, now.UnixMicro()))
-		if err := number(ctx, tx, &grown, leaves, stamp); err != nil {
+		if err := number(ctx, tx, grown, leaves, stamp); err != nil {
 			return err
 		}
-		made, err = s.seal(ctx, tx, grown, stamp)
+		if err := old.remove(ctx, tx); err != nil {
+			return err
+		}
+		made, err = s.seal(ctx, tx, grown, stamp, d.next)
 		return err
 	})
 	if errors.Is(err, errNotLeading) {
@@ -194,8 +226,14 @@ func (s *sequencer) sequence(ctx context.Context, beat bool) (int, error) {
 		return 0, err
 	}
 	s.renewAt = now.Add(leaseLife / 3)
+	if d.prune && !pruning {
+		s.pruned = now
+	}
 	if made != nil {
 		s.sealed, s.checkpoints = now, made.Number
+	}
+	if d.next != nil && made != nil {
+		return n, s.promote(d.next)
 	}
 	return n, nil
 }
@@ -216,24 +254,19 @@ func (s *sequencer) hold(ctx context.Context, tx *sql.Tx, now time.Time) (size, 
 	return size, sequenced, nil
 }
 
-type pendingLeaf struct {
-	id    string
-	entry []byte
-}
-
-func pendingLeaves(ctx context.Context, tx *sql.Tx) ([]pendingLeaf, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT id, entry FROM audit_leaf WHERE seq IS NULL ORDER BY id LIMIT $1`, batchSize)
+func pendingLeaves(ctx context.Context, tx *sql.Tx) ([]pending, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT id, at, entry FROM audit_pending ORDER BY id LIMIT $1`, batchSize)
 	if err != nil {
 		return nil, fmt.Errorf("read new leaves: %w", err)
 	}
 	defer rows.Close()
-	var leaves []pendingLeaf
+	var leaves []pending
 	for rows.Next() {
-		var leaf pendingLeaf
-		if err := rows.Scan(&leaf.id, &leaf.entry); err != nil {
+		var p pending
+		if err := rows.Scan(&p.id, &p.at, &p.entry); err != nil {
 			return nil, fmt.Errorf("read new leaves: %w", err)
 		}
-		leaves = append(leaves, leaf)
+		leaves = append(leaves, p)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read new leaves: %w", err)
@@ -243,94 +276,124 @@ func pendingLeaves(ctx context.Context, tx *sql.Tx) ([]pendingLeaf, error) {
 
 // trustedTree loads the tree and holds it against the newest checkpoint: a tree that somebody changed
 // is never signed again.
-func (s *sequencer) trustedTree(ctx context.Context, tx *sql.Tx, size int64) (tree, error) {
-	t, err := loadTree(ctx, tx, size)
-	if errors.Is(err, sql.ErrNoRows) {
-		return tree{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
+func (s *sequencer) trustedTree(ctx context.Context, tx *sql.Tx, size int64) (*edge, error) {
+	t, err := loadEdge(ctx, tx, size)
 	if err != nil {
-		return tree{}, err
+		return nil, err
 	}
 	if size == 0 && s.checkpoints == 0 {
 		return t, nil
 	}
 	last, err := s.lastCheckpoint(ctx, tx)
 	if err != nil {
-		return tree{}, err
+		return nil, err
 	}
-	if size == 0 || last.Size != size || last.Root != t.root() {
-		return tree{}, fmt.Errorf("%w: tree of size %d does not match checkpoint %d", ErrDamaged, size, last.Number)
+	if size == 0 || last.Size != size || last.Root != t.Root() {
+		return nil, fmt.Errorf("%w: tree of size %d does not match checkpoint %d", ErrDamaged, size, last.Number)
 	}
 	return t, nil
 }
 
-type queryer interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}
+// ErrDamaged says that what is stored is not what was signed.
+var ErrDamaged = errors.New("the stored log is not what was signed: run klarsyn fsck; restore the database, or the signing key audit.key if another one took its place")
 
-func (s *sequencer) lastCheckpoint(ctx context.Context, from queryer) (Checkpoint, error) {
+func (s *sequencer) lastCheckpoint(ctx context.Context, from queryer) (verify.Checkpoint, error) {
+	chain, err := loadChain(ctx, from, s.key.Public)
+	if err != nil {
+		return verify.Checkpoint{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if keys := chain.Keys(); keys[len(keys)-1] != s.key.Public {
+		return verify.Checkpoint{}, fmt.Errorf("%w: another key has followed this one", ErrDamaged)
+	}
 	var signed string
-	err := from.QueryRowContext(ctx, `SELECT note FROM audit_checkpoint WHERE number = $1`, s.checkpoints).Scan(&signed)
+	err = from.QueryRowContext(ctx, `SELECT note FROM audit_checkpoint WHERE number = $1`, s.checkpoints).Scan(&signed)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Checkpoint{}, fmt.Errorf("%w: checkpoint %d is missing", ErrDamaged, s.checkpoints)
+		return verify.Checkpoint{}, fmt.Errorf("%w: checkpoint %d is missing", ErrDamaged, s.checkpoints)
 	}
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("read checkpoint %d: %w", s.checkpoints, err)
+		return verify.Checkpoint{}, fmt.Errorf("read checkpoint %d: %w", s.checkpoints, err)
 	}
-	last, err := OpenCheckpoint(signed, s.verifier)
+	last, err := chain.Open(signed)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("%w: checkpoint %d was not signed by this key: %w", ErrDamaged, s.checkpoints, err)
+		return verify.Checkpoint{}, fmt.Errorf("%w: checkpoint %d was not signed by this key: %w", ErrDamaged, s.checkpoints, err)
 	}
 	return last, nil
 }
 
-// number gives the leaves their numbers and stores the hashes that the tree grew by.
-func number(ctx context.Context, tx *sql.Tx, t *tree, leaves []pendingLeaf, stamp time.Time) error {
-	first := tlog.StoredHashCount(t.size)
-	var hashes []tlog.Hash
-	set, err := tx.PrepareContext(ctx, `UPDATE audit_leaf SET seq = $1, sequenced = $2 WHERE id = $3 AND seq IS NULL`)
-	if err != nil {
-		return fmt.Errorf("number leaves: %w", err)
-	}
-	defer set.Close() //nolint:errcheck // the transaction's end tells
-	for _, leaf := range leaves {
-		if _, err := set.ExecContext(ctx, t.size, stamp.UnixMicro(), leaf.id); err != nil {
-			return fmt.Errorf("number leaf %s: %w", leaf.id, err)
-		}
-		hashes = append(hashes, t.add(hashOf(leaf.entry, stamp))...)
-	}
+// number gives the leaves their numbers, and stores the tiles that the tree grew by.
+func number(ctx context.Context, tx *sql.Tx, t *edge, leaves []pending, stamp time.Time) error {
 	const rowsAtOnce = 100
-	for begin := 0; begin < len(hashes); begin += rowsAtOnce {
-		var values []string
-		var args []any
-		for i, hash := range hashes[begin:min(begin+rowsAtOnce, len(hashes))] {
-			values = append(values, fmt.Sprintf("($%d, $%d)", 2*i+1, 2*i+2))
-			args = append(args, first+int64(begin+i), hash[:])
+	for begin := 0; begin < len(leaves); begin += rowsAtOnce {
+		some := leaves[begin:min(begin+rowsAtOnce, len(leaves))]
+		first := t.Size()
+		var move, remove inserted
+		for i, p := range some {
+			e, err := decode(p.entry)
+			if err != nil { // somebody else than Append put it there; it must not keep the log from growing
+				e = policy.Entry{}
+			}
+			move.row(first+int64(i), p.id, stamp.UnixMicro(), p.at, string(e.Event), e.Actor, e.Object, e.Case, p.entry)
+			remove.value(p.id)
+			if err := t.add(ctx, tx, leaf.Hash(p.entry, stamp)); err != nil {
+				return err
+			}
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO audit_hash (idx, hash) VALUES `+strings.Join(values, ", "), args...); err != nil { //nolint:gosec // only placeholders are joined
-			return fmt.Errorf("store hashes of the tree: %w", err)
+		if _, err := tx.ExecContext(ctx, `INSERT INTO audit_leaf (seq, id, sequenced, at, event, actor, object, kase, entry) VALUES `+move.text(), move.args...); err != nil { //nolint:gosec // only placeholders are joined
+			return fmt.Errorf("number leaves: %w", err)
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM audit_pending WHERE id IN (`+remove.text()+`)`, remove.args...); err != nil { //nolint:gosec // only placeholders are joined
+			return fmt.Errorf("number leaves: %w", err)
 		}
 	}
-	return nil
+	return t.store(ctx, tx)
 }
 
-// seal signs and stores a checkpoint of the grown tree and notes how far the log is.
-func (s *sequencer) seal(ctx context.Context, tx *sql.Tx, t tree, stamp time.Time) (*Checkpoint, error) {
-	checkpoint, err := Checkpoint{
-		Origin: s.verifier.Name(), Size: t.size, Root: t.root(), Number: s.checkpoints + 1, Time: stamp,
-	}.sign(s.log.key.Signer)
-	if err != nil {
-		return nil, err
+// inserted collects values for one statement, and the placeholders that stand for them.
+type inserted struct {
+	args []any
+	rows []string
+}
+
+func (in *inserted) row(values ...any) {
+	var row inserted
+	for _, v := range values {
+		in.args = append(in.args, v)
+		row.rows = append(row.rows, fmt.Sprintf("$%d", len(in.args)))
 	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO audit_checkpoint (number, at, size, note) VALUES ($1, $2, $3, $4)`,
-		checkpoint.Number, checkpoint.Time.UnixMicro(), checkpoint.Size, checkpoint.Note)
+	in.rows = append(in.rows, "("+row.text()+")")
+}
+
+func (in *inserted) value(v any) {
+	in.args = append(in.args, v)
+	in.rows = append(in.rows, fmt.Sprintf("$%d", len(in.args)))
+}
+
+func (in *inserted) text() string { return strings.Join(in.rows, ", ") }
+
+// seal signs and stores a checkpoint of the grown tree and notes how far the log is.
+func (s *sequencer) seal(ctx context.Context, tx *sql.Tx, t *edge, stamp time.Time, next *Key) (*verify.Checkpoint, error) {
+	checkpoint := verify.Checkpoint{Origin: s.key.Signer.Name(), Size: t.Size(), Root: t.Root(), Number: s.checkpoints + 1, Time: stamp}
+	signers := []note.Signer{s.key.Signer}
+	rotation := 0
+	if next != nil {
+		checkpoint.Rotation = &verify.Rotation{Old: s.key.Public, New: next.Public}
+		signers = append(signers, next.Signer)
+		rotation = 1
+	}
+	signed, err := note.Sign(&note.Note{Text: checkpoint.Body()}, signers...)
+	if err != nil {
+		return nil, fmt.Errorf("sign checkpoint %d: %w", checkpoint.Number, err)
+	}
+	checkpoint.Note = string(signed)
+	_, err = tx.ExecContext(ctx, `INSERT INTO audit_checkpoint (number, at, size, note, rotation) VALUES ($1, $2, $3, $4, $5)`,
+		checkpoint.Number, checkpoint.Time.UnixMicro(), checkpoint.Size, checkpoint.Note, rotation)
 	if err != nil {
 		return nil, fmt.Errorf("store checkpoint %d: %w", checkpoint.Number, err)
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE audit_sequencer SET size = $1, sequenced = $2, checkpoints = $3 WHERE id = 1`,
-		t.size, stamp.UnixMicro(), checkpoint.Number)
+		t.Size(), stamp.UnixMicro(), checkpoint.Number)
 	if err != nil {
-		return nil, fmt.Errorf("note the log's size %d: %w", t.size, err)
+		return nil, fmt.Errorf("note the log's size %d: %w", t.Size(), err)
 	}
 	return &checkpoint, nil
 }

@@ -4,18 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"math"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
-
 	"klarsyn/policy"
+	"klarsyn/policy/audit/leaf"
+	"klarsyn/policy/audit/verify"
 )
 
 // Violation is one thing that is not as it must be, and where.
 type Violation struct {
-	Place string `json:"place"` // "leaf 17", "checkpoint 3", "viewing 01J…"
+	Place string `json:"place"` // "entry 17", "checkpoint 3", "viewing 01J…"
 	What  string `json:"what"`
 }
 
@@ -49,10 +47,9 @@ type Verification struct {
 
 const defaultLag = 30 * time.Second
 
-// Verify reads one state of the whole log and checks invariant I8: every leaf hashed anew, numbers
-// without a gap, times that never decrease, every stored hash and every checkpoint the one that the
-// leaves make, every checkpoint signed and numbered, none missing, and no leaf left out. Because each
-// root is computed from all leaves before it, each checkpoint extends all previous ones.
+// Verify reads one state of the whole stored log and checks invariant I8: what verify.Log checks of an
+// exported log, and beside it that the columns that are searched say what the entries say, that nothing is
+// stored beside what was checked, and that no leaf was left out.
 //
 // What it cannot see is a whole database set back to an earlier state of its own: only somebody outside
 // who remembers a checkpoint can.
@@ -60,10 +57,6 @@ func Verify(ctx context.Context, v Verification) (Report, error) {
 	engine, err := engineOf(v.Dialect)
 	if err != nil {
 		return Report{}, fmt.Errorf("verify the audit log: %w", err)
-	}
-	verifier, err := note.NewVerifier(v.Verifier)
-	if err != nil {
-		return Report{}, fmt.Errorf("verify the audit log: public key: %w", err)
 	}
 	if v.Lag == 0 {
 		v.Lag = defaultLag
@@ -73,293 +66,156 @@ func Verify(ctx context.Context, v Verification) (Report, error) {
 		return Report{}, fmt.Errorf("verify the audit log: %w", err)
 	}
 	defer tx.Rollback()
-	c := &checker{tx: tx, verifier: verifier}
+	c := &checker{tx: tx}
 	if err := c.all(ctx, v); err != nil {
 		return Report{}, fmt.Errorf("verify the audit log: %w", err)
 	}
 	return c.report, nil
 }
 
-// checker walks leaves, hashes and checkpoints side by side.
+// checker holds the rows against what their leaves make.
 type checker struct {
-	tx       *sql.Tx
-	verifier note.Verifier
-	report   Report
-
-	tree   tree
-	last   int64 // sequencing time of the newest leaf walked
-	hashes []storedHash
-	next   int64 // stored index that the walk expects next
-
-	checkpoints []storedCheckpoint
-	number      int64 // of the newest checkpoint walked
-	newest      Checkpoint
+	tx      *sql.Tx
+	report  Report
+	columns []Violation // of the rows that were read
+	newest  time.Time
 }
-
-type storedHash struct {
-	idx  int64
-	hash []byte
-}
-
-type storedCheckpoint struct {
-	number, at, size int64
-	note             string
-}
-
-type storedLeaf struct {
-	id                         string
-	seq, sequenced             sql.NullInt64
-	at                         int64
-	event, actor, object, kase string
-	entry                      []byte
-}
-
-const pageSize = 1000
 
 func (c *checker) all(ctx context.Context, v Verification) error {
-	if err := c.walk(ctx); err != nil {
-		return err
+	var signed int
+	if err := c.tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM audit_checkpoint`).Scan(&signed); err != nil {
+		return fmt.Errorf("count checkpoints: %w", err)
 	}
-	if err := c.leftovers(ctx); err != nil {
+	found := &verify.Report{}
+	if signed > 0 { // a log that has none must hold nothing: the counts say so
+		var err error
+		files := &stored{ctx: ctx, from: c.tx, trusted: []string{v.Verifier}, seen: c.checkColumns}
+		if found, err = verify.Log(ctx, files, verify.Options{Keys: []string{v.Verifier}}); err != nil {
+			return err
+		}
+	}
+	for _, p := range found.Problems {
+		c.report.add(p.Place, "%s", p.What)
+	}
+	for _, v := range c.columns {
+		c.report.add(v.Place, "%s", v.What)
+	}
+	c.newest = found.Newest
+	if err := c.counts(ctx, found); err != nil {
 		return err
 	}
 	if v.Stopped {
-		return c.pending(ctx, c.newest.Time.Add(-v.Lag))
+		return c.pending(ctx, c.newest.Add(-v.Lag))
 	}
 	return c.pending(ctx, v.Now.Add(-v.Lag))
 }
 
-func (c *checker) walk(ctx context.Context) error {
-	for after := int64(math.MinInt64); ; {
-		leaves, err := c.leaves(ctx, after)
-		if err != nil {
-			return err
-		}
-		for _, leaf := range leaves {
-			place := fmt.Sprintf("leaf %d", leaf.seq.Int64)
-			if leaf.seq.Int64 != c.tree.size {
-				// Behind a gap every hash would differ; the gap is the finding.
-				c.report.add(place, "number %d is missing", c.tree.size)
-				return nil
-			}
-			c.checkLeaf(place, leaf)
-			if err := c.grow(ctx, place, leaf); err != nil {
-				return err
-			}
-			after = leaf.seq.Int64
-		}
-		if len(leaves) < pageSize {
-			return nil
-		}
-	}
-}
-
-func (c *checker) checkLeaf(place string, leaf storedLeaf) {
-	c.report.Checked++
-	if !leaf.sequenced.Valid || leaf.sequenced.Int64 < c.last {
-		c.report.add(place, "sequencing time decreases")
-	}
-	c.last = leaf.sequenced.Int64
-	c.checkColumns(place, leaf)
-}
-
 // checkColumns holds the columns that are searched against the entry that is hashed.
-func (c *checker) checkColumns(place string, leaf storedLeaf) {
-	e, err := decode(leaf.entry)
+func (c *checker) checkColumns(row storedLeaf) {
+	c.report.Checked++
+	e, err := decode(row.entry)
 	if err != nil {
-		c.report.add(place, "%v", err)
-		return
+		return // its hash tells whether it was written so
 	}
-	columns := policy.Entry{ID: leaf.id, Event: policy.Event(leaf.event), Actor: leaf.actor, Object: leaf.object, Case: leaf.kase}
+	columns := policy.Entry{ID: row.id, Event: policy.Event(row.event), Actor: row.actor, Object: row.object, Case: row.kase}
 	hashed := policy.Entry{ID: e.ID, Event: e.Event, Actor: e.Actor, Object: e.Object, Case: e.Case}
 	if columns.ID != hashed.ID || columns.Event != hashed.Event || columns.Actor != hashed.Actor ||
-		columns.Object != hashed.Object || columns.Case != hashed.Case || leaf.at != e.Time.UnixMicro() {
-		c.report.add(place, "a search column differs from the entry")
+		columns.Object != hashed.Object || columns.Case != hashed.Case || row.at != e.Time.UnixMicro() {
+		c.columns = append(c.columns, Violation{fmt.Sprintf("entry %d", row.seq), "a search column differs from the entry"})
 	}
 }
 
-// grow adds the leaf to the tree, compares what is stored, and checks the checkpoints of that size.
-func (c *checker) grow(ctx context.Context, place string, leaf storedLeaf) error {
-	for _, want := range c.tree.add(hashOf(leaf.entry, micros(leaf.sequenced.Int64))) {
-		got, err := c.storedHash(ctx)
-		if err != nil {
-			return err
-		}
-		if got.idx != c.next || string(got.hash) != string(want[:]) {
-			c.report.add(place, "stored hash %d is not the one that the leaves make", c.next)
-		}
-		c.next++
-	}
-	for {
-		stored, ok, err := c.peekCheckpoint(ctx)
-		if err != nil {
-			return err
-		}
-		if !ok || stored.size > c.tree.size {
-			return nil
-		}
-		c.checkpoints = c.checkpoints[1:]
-		c.checkCheckpoint(stored)
-	}
-}
-
-func (c *checker) checkCheckpoint(stored storedCheckpoint) {
-	c.report.Checked++
-	place := fmt.Sprintf("checkpoint %d", stored.number)
-	c.number++
-	if stored.number != c.number {
-		c.report.add(place, "number %d is missing", c.number)
-		c.number = stored.number
-	}
-	opened, err := OpenCheckpoint(stored.note, c.verifier)
-	if err != nil {
-		c.report.add(place, "%v", err)
-		return
-	}
-	if opened.Number != stored.number || opened.Size != stored.size || opened.Time.UnixMicro() != stored.at {
-		c.report.add(place, "its row differs from what was signed")
-		return
-	}
-	if opened.Time.Before(c.newest.Time) {
-		c.report.add(place, "its time decreases")
-	}
-	if opened.Size != c.tree.size || c.tree.size == 0 || opened.Root != c.tree.root() {
-		c.report.add(place, "its root is not the one that the first %d leaves make", opened.Size)
-	}
-	c.newest = opened
-}
-
-// leftovers finds what lies beyond the walk: rows that nothing accounts for, and a sequencer's note that
-// says more or less than there is.
-func (c *checker) leftovers(ctx context.Context) error {
-	for {
-		stored, ok, err := c.peekCheckpoint(ctx)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
-		c.checkpoints = c.checkpoints[1:]
-		c.checkCheckpoint(stored)
-	}
-	var size, sequenced, checkpoints, hashes, leaves, rows int64
+// counts finds what lies beside what was checked, and a sequencer's note that says more or less than there is.
+func (c *checker) counts(ctx context.Context, found *verify.Report) error {
+	var rows struct{ sequencers, size, sequenced, checkpoints, firstLeaf, firstCheckpoint, leaves, tiles, notes, wrong int64 }
 	err := c.tx.QueryRowContext(ctx, `
-		SELECT COALESCE(MAX(size), -1), COALESCE(MAX(sequenced), -1), COALESCE(MAX(checkpoints), -1),
-		       (SELECT COUNT(*) FROM audit_hash), (SELECT COUNT(*) FROM audit_leaf WHERE seq IS NOT NULL),
-		       (SELECT COUNT(*) FROM audit_checkpoint)
-		FROM audit_sequencer`).Scan(&size, &sequenced, &checkpoints, &hashes, &leaves, &rows)
+		SELECT COUNT(*), COALESCE(MAX(size), -1), COALESCE(MAX(sequenced), -1), COALESCE(MAX(checkpoints), -1),
+		       COALESCE(MAX(first_leaf), 0), COALESCE(MAX(first_checkpoint), 1),
+		       (SELECT COUNT(*) FROM audit_leaf), (SELECT COUNT(*) FROM audit_tile),
+		       (SELECT COUNT(*) FROM audit_checkpoint WHERE rotation = 0 OR number >= (SELECT first_checkpoint FROM audit_sequencer WHERE id = 1))
+		FROM audit_sequencer`).Scan(&rows.sequencers, &rows.size, &rows.sequenced, &rows.checkpoints, &rows.firstLeaf, &rows.firstCheckpoint,
+		&rows.leaves, &rows.tiles, &rows.notes)
 	if err != nil {
 		return fmt.Errorf("count rows: %w", err)
 	}
-	n := c.tree.size
-	if leaves != n {
-		c.report.add("leaves", "%d are numbered, %d follow each other without a gap", leaves, n)
+	if rows.sequencers != 1 {
+		c.report.add("sequencer", "it noted nothing")
+		return nil
 	}
-	if hashes != tlog.StoredHashCount(n) {
-		c.report.add("hashes", "%d are stored, %d leaves make %d", hashes, n, tlog.StoredHashCount(n))
+	c.report.Checked += int(rows.notes)
+	if want := found.Entries - rows.firstLeaf; rows.leaves != want {
+		c.report.add("entries", "%d are stored, %d are signed for", rows.leaves, want)
 	}
-	if size != n || checkpoints != rows || (n > 0 && sequenced < c.last) {
-		c.report.add("sequencer", "it noted size %d, time %d and %d checkpoints; there are %d leaves up to time %d and %d checkpoints",
-			size, sequenced, checkpoints, n, c.last, rows)
+	var tiles int64
+	for n := found.Entries; n > 0; n /= leaf.Width {
+		tiles += (n + leaf.Width - 1) / leaf.Width
 	}
-	if c.newest.Size != n {
-		c.report.add("checkpoints", "the newest covers %d of %d leaves", c.newest.Size, n)
+	if rows.tiles != tiles {
+		c.report.add("tiles", "%d are stored, %d entries make %d", rows.tiles, found.Entries, tiles)
 	}
-	if n > 0 && sequenced != c.newest.Time.UnixMicro() {
-		c.report.add("sequencer", "it noted time %d, the newest checkpoint says %d", sequenced, c.newest.Time.UnixMicro())
+	if want := found.Checkpoints - rows.firstCheckpoint + 1; rows.notes != max(want, 0) {
+		c.report.add("checkpoints", "%d are stored, the newest makes it %d", rows.notes, want)
+	}
+	sequenced := int64(0)
+	if found.Entries > 0 || found.Checkpoints > 0 {
+		sequenced = found.Newest.UnixMicro()
+	}
+	if rows.size != found.Entries || rows.checkpoints != found.Checkpoints || rows.sequenced != sequenced {
+		c.report.add("sequencer", "it noted %d entries, %d checkpoints and time %d; there are %d and %d, the newest of time %d",
+			rows.size, rows.checkpoints, rows.sequenced, found.Entries, found.Checkpoints, sequenced)
+	}
+	return c.columnsOfCheckpoints(ctx)
+}
+
+// columnsOfCheckpoints holds the columns of checkpoints against what was signed.
+func (c *checker) columnsOfCheckpoints(ctx context.Context) error {
+	rows, err := c.tx.QueryContext(ctx, `SELECT number, at, size, note, rotation FROM audit_checkpoint ORDER BY number`)
+	if err != nil {
+		return fmt.Errorf("read checkpoints: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var number, at, size, rotation int64
+		var signed string
+		if err := rows.Scan(&number, &at, &size, &signed, &rotation); err != nil {
+			return fmt.Errorf("read checkpoints: %w", err)
+		}
+		said, err := verify.TextOf(signed)
+		if err != nil || said.Number != number || said.Size != size || said.Time.UnixMicro() != at || (said.Rotation != nil) != (rotation == 1) {
+			c.report.add(fmt.Sprintf("checkpoint %d", number), "its row differs from what was signed")
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read checkpoints: %w", err)
 	}
 	return nil
 }
 
+// pageSize is how many leaves that wait are looked at.
+const pageSize = 1000
+
 func (c *checker) pending(ctx context.Context, mustBeSequenced time.Time) error {
-	rows, err := c.tx.QueryContext(ctx, leafSelect+` WHERE seq IS NULL ORDER BY id LIMIT $1`, pageSize)
-	leaves, err := scanLeaves(rows, err)
-	for _, leaf := range leaves {
-		place := "leaf " + leaf.id
-		c.checkColumns(place, leaf)
-		if leaf.sequenced.Valid {
-			c.report.add(place, "has a sequencing time but no number")
-		}
-		if micros(leaf.at).Before(mustBeSequenced) {
-			c.report.add(place, "of %s is not sequenced", micros(leaf.at).Format(time.RFC3339))
-		}
-	}
-	return err
-}
-
-const leafSelect = `SELECT id, seq, sequenced, at, event, actor, object, kase, entry FROM audit_leaf`
-
-func (c *checker) leaves(ctx context.Context, after int64) ([]storedLeaf, error) {
-	rows, err := c.tx.QueryContext(ctx, leafSelect+` WHERE seq > $1 ORDER BY seq LIMIT $2`, after, pageSize)
-	return scanLeaves(rows, err)
-}
-
-func scanLeaves(rows *sql.Rows, err error) ([]storedLeaf, error) {
+	rows, err := c.tx.QueryContext(ctx, `SELECT id, at, entry FROM audit_pending ORDER BY id LIMIT $1`, pageSize)
 	if err != nil {
-		return nil, fmt.Errorf("read leaves: %w", err)
-	}
-	defer rows.Close()
-	var leaves []storedLeaf
-	for rows.Next() {
-		var l storedLeaf
-		if err := rows.Scan(&l.id, &l.seq, &l.sequenced, &l.at, &l.event, &l.actor, &l.object, &l.kase, &l.entry); err != nil {
-			return nil, fmt.Errorf("read leaves: %w", err)
-		}
-		leaves = append(leaves, l)
-	}
-	return leaves, rows.Err()
-}
-
-// storedHash is the next stored hash; idx -1 when there is none left.
-func (c *checker) storedHash(ctx context.Context) (storedHash, error) {
-	if len(c.hashes) == 0 {
-		rows, err := c.tx.QueryContext(ctx, `SELECT idx, hash FROM audit_hash WHERE idx >= $1 ORDER BY idx LIMIT $2`, c.next, 2*pageSize)
-		if err != nil {
-			return storedHash{}, fmt.Errorf("read hashes: %w", err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var h storedHash
-			if err := rows.Scan(&h.idx, &h.hash); err != nil {
-				return storedHash{}, fmt.Errorf("read hashes: %w", err)
-			}
-			c.hashes = append(c.hashes, h)
-		}
-		if err := rows.Err(); err != nil {
-			return storedHash{}, fmt.Errorf("read hashes: %w", err)
-		}
-	}
-	if len(c.hashes) == 0 || c.hashes[0].idx != c.next {
-		return storedHash{idx: -1}, nil
-	}
-	h := c.hashes[0]
-	c.hashes = c.hashes[1:]
-	return h, nil
-}
-
-func (c *checker) peekCheckpoint(ctx context.Context) (storedCheckpoint, bool, error) {
-	if len(c.checkpoints) > 0 {
-		return c.checkpoints[0], true, nil
-	}
-	rows, err := c.tx.QueryContext(ctx, `SELECT number, at, size, note FROM audit_checkpoint WHERE number > $1 ORDER BY number LIMIT $2`,
-		c.number, pageSize)
-	if err != nil {
-		return storedCheckpoint{}, false, fmt.Errorf("read checkpoints: %w", err)
+		return fmt.Errorf("read leaves that wait: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var s storedCheckpoint
-		if err := rows.Scan(&s.number, &s.at, &s.size, &s.note); err != nil {
-			return storedCheckpoint{}, false, fmt.Errorf("read checkpoints: %w", err)
+		var p pending
+		if err := rows.Scan(&p.id, &p.at, &p.entry); err != nil {
+			return fmt.Errorf("read leaves that wait: %w", err)
 		}
-		c.checkpoints = append(c.checkpoints, s)
+		c.report.Checked++
+		place := "leaf " + p.id
+		if e, err := decode(p.entry); err != nil || e.ID != p.id || e.Time.UnixMicro() != p.at {
+			c.report.add(place, "differs from its entry")
+		}
+		if micros(p.at).Before(mustBeSequenced) {
+			c.report.add(place, "of %s is not sequenced", micros(p.at).Format(time.RFC3339))
+		}
 	}
 	if err := rows.Err(); err != nil {
-		return storedCheckpoint{}, false, fmt.Errorf("read checkpoints: %w", err)
+		return fmt.Errorf("read leaves that wait: %w", err)
 	}
-	if len(c.checkpoints) == 0 {
-		return storedCheckpoint{}, false, nil
-	}
-	return c.checkpoints[0], true, nil
+	return nil
 }

@@ -22,7 +22,7 @@ func watched(t *testing.T, open bool) *sql.DB {
 	} else {
 		exec(t, db, `PRAGMA foreign_keys = OFF`)
 	}
-	l := newLog(t, db, nil)
+	l := newLog(t, db, key(t))
 	v := viewing(t, l, start)
 	response, err := l.Respond(t.Context(), v.ID, start.Add(time.Second))
 	if err != nil {
@@ -35,12 +35,14 @@ func watched(t *testing.T, open bool) *sql.DB {
 		t.Fatal(err)
 	}
 	if open {
+		sequenced(t, l)
 		return db
 	}
 	end := start.Add(time.Hour)
 	if closed, err := l.Close(t.Context(), v.ID, end, end, closingAt(end)); err != nil || !closed {
 		t.Fatalf("closed %v, error %v", closed, err)
 	}
+	sequenced(t, l)
 	return db
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Width is how many hashes or entries a full tile holds.
@@ -91,4 +92,26 @@ func SplitBundle(bundle []byte, n int) ([][]byte, error) {
 		return things, ErrBundle
 	}
 	return things, nil
+}
+
+// ParseSpan reads the number and width at the end of a tile's name. A name has one form.
+func ParseSpan(name string) (Span, bool) {
+	path, partial, cut := strings.Cut(name, ".p/")
+	span := Span{Width: Width}
+	if cut {
+		width, err := strconv.Atoi(partial)
+		if err != nil || width < 1 || width >= Width {
+			return Span{}, false
+		}
+		span.Width = width
+	}
+	for _, element := range strings.Split(path, "/") {
+		digits := strings.TrimPrefix(element, "x")
+		n, err := strconv.Atoi(digits)
+		if err != nil || n < 0 || len(digits) != 3 || span.N > 1<<40 {
+			return Span{}, false
+		}
+		span.N = span.N*1000 + int64(n)
+	}
+	return span, numbered(span.N, span.Width) == name
 }

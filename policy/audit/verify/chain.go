@@ -59,8 +59,7 @@ func NewChain(trusted []string, rotations []string) (*Chain, error) {
 		return c, nil
 	}
 	for i, signed := range rotations {
-		text, _, _ := strings.Cut(signed, "\n\n")
-		unchecked, err := parseBody(text + "\n")
+		unchecked, err := TextOf(signed)
 		if err != nil || unchecked.Rotation == nil {
 			return nil, fmt.Errorf("rotation %d: is no checkpoint that names two keys", i+1)
 		}
@@ -115,11 +114,7 @@ func (c *Chain) Open(signed string) (Checkpoint, error) {
 }
 
 func (c *Chain) open(signed string) (Checkpoint, error) {
-	text, _, ok := strings.Cut(signed, "\n\n")
-	if !ok {
-		return Checkpoint{}, errors.New("it is not a signed note")
-	}
-	unchecked, err := parseBody(text + "\n")
+	unchecked, err := TextOf(signed)
 	if err != nil {
 		return Checkpoint{}, err
 	}

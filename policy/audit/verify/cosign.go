@@ -20,6 +20,7 @@ type Witness struct {
 	name string
 	hash uint32
 	key  ed25519.PublicKey
+	text string // the verifier key
 }
 
 const cosignatureV1 = 4 // the algorithm in a verifier key
@@ -38,7 +39,7 @@ func NewWitness(vkey string) (*Witness, error) {
 	if err != nil || len(key) != 1+ed25519.PublicKeySize || key[0] != cosignatureV1 {
 		return nil, fmt.Errorf("witness %s: its key is not one for Ed25519 cosignatures", parts[0])
 	}
-	w := &Witness{name: parts[0], hash: uint32(hash), key: key[1:]}
+	w := &Witness{name: parts[0], hash: uint32(hash), key: key[1:], text: strings.TrimSpace(vkey)}
 	sum := sha256.Sum256(append([]byte(w.name+"\n"), key...))
 	if binary.BigEndian.Uint32(sum[:]) != w.hash {
 		return nil, fmt.Errorf("witness %s: the hash does not belong to its key: copy the whole line", w.name)
@@ -87,6 +88,7 @@ type Cosigned struct {
 	// Given says that the witness's key was given by whoever checks, and not by the log itself.
 	Given bool   `json:"key_given"`
 	Line  string `json:"-"` // the signature line, with its line feed
+	Key   string `json:"-"` // the witness's verifier key
 }
 
 // apart parts a note into what the log signed and the lines of others behind it.
@@ -121,7 +123,7 @@ func OpenCosignature(checkpoint Checkpoint, line string, witnesses []*Witness) (
 			return Cosigned{}, fmt.Errorf("the cosignature of %s is not of this checkpoint", w.name)
 		}
 		at := time.Unix(int64(binary.BigEndian.Uint64(sig[4:])), 0).UTC()
-		return Cosigned{Witness: w.name, Checkpoint: checkpoint.Number, Size: checkpoint.Size, Time: at, Line: line}, nil
+		return Cosigned{Witness: w.name, Checkpoint: checkpoint.Number, Size: checkpoint.Size, Time: at, Line: line, Key: w.text}, nil
 	}
 	return Cosigned{}, errUnknownWitness
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/transparency-dev/formats/proof"
 	"golang.org/x/mod/sumdb/tlog"
@@ -140,6 +141,16 @@ func FuzzLog(f *testing.F) {
 		report := check(t, changed, verify.Options{Keys: []string{l.key.public}})
 		if known && !bytes.Equal(before, content) && len(report.Problems) == 0 {
 			t.Errorf("%s was changed and nothing found", name)
+		}
+	})
+}
+
+func FuzzTextOf(f *testing.F) {
+	f.Add(verify.Checkpoint{Origin: "klarsyn/1", Size: 3, Number: 1, Time: time.Unix(1, 0)}.Body() + "\n")
+	f.Add("klarsyn\n1\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if c, err := verify.TextOf(text); err == nil && !strings.HasPrefix(text, c.Body()) {
+			t.Errorf("%q was read as %q", text, c.Body())
 		}
 	})
 }

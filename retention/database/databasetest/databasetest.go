@@ -5,12 +5,14 @@ package databasetest
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"klarsyn/deploy/testenv"
+	"klarsyn/policy"
 	"klarsyn/retention/database"
 )
 
@@ -96,4 +98,30 @@ func Only(t testing.TB, dialect string) {
 	if here := Dialect(); here != dialect {
 		t.Skipf("this is about %s, and now it is the turn of %s", dialect, here)
 	}
+}
+
+// Logged are the entries that wait in the log for their numbers: in a test that runs no sequencer, all.
+func Logged(t testing.TB, db *sql.DB) []policy.Entry {
+	t.Helper()
+	rows, err := db.QueryContext(context.Background(), `SELECT entry FROM audit_pending ORDER BY id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var logged []policy.Entry
+	for rows.Next() {
+		var line []byte
+		var e policy.Entry
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(line, &e); err != nil {
+			t.Fatal(err)
+		}
+		logged = append(logged, e)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return logged
 }
