@@ -28,6 +28,7 @@ type Config struct {
 	Vault     Vault
 	Occupancy Occupancy
 	Log       Log
+	Tiles     Tiles
 	Accounts  Accounts
 	Gate      Gate
 	// Current is asked at every request of a session that began at since. It fails with ErrRevoked if the
@@ -185,7 +186,7 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Clips", c.Clips == nil}, {"Deletions", c.Deletions == nil}, {"Vault", c.Vault == nil},
-		{"Occupancy", c.Occupancy == nil}, {"Log", c.Log == nil}, {"Accounts", c.Accounts == nil},
+		{"Occupancy", c.Occupancy == nil}, {"Log", c.Log == nil}, {"Tiles", c.Tiles == nil}, {"Accounts", c.Accounts == nil},
 		{"Gate", c.Gate == nil}, {"Permit", c.Permit == nil}, {"Sessions", c.Sessions == nil},
 	} {
 		if f.missing {

@@ -18,6 +18,8 @@ const (
 	reasonCrossOrigin = "cross-origin"
 	reasonRole        = policy.ReasonRole
 	reasonTooMany     = "too-many-denials"
+
+	reasonUnknownWitness = "unknown-witness"
 )
 
 // turnAway logs that somebody who is not logged in was refused a route, and returns answer; if it cannot

@@ -49,7 +49,7 @@ func (s *Server) recordAccess(c *gin.Context) {
 // quiet are the routes that machines ask every few seconds.
 func quiet(route string) bool {
 	switch route {
-	case "/healthz", "/readyz", "/metrics", pollRoute:
+	case "/healthz", "/readyz", "/metrics", "/log/checkpoint", "/log/cosignatures", pollRoute:
 		return true
 	}
 	return false

@@ -135,6 +135,10 @@ func describe(err error) *Problem {
 		return retryLater("viewing-closed", "The viewing was closed", "Ask again: a new viewing is opened.")
 	case errors.Is(err, policy.ErrDenied), errors.Is(err, retention.ErrNoGrant):
 		return newProblem(403, "denied", "Not allowed", "The rules do not let your role see this footage.")
+	case errors.Is(err, ErrUnknownWitness):
+		return newProblem(403, "unknown-witness", "Unknown witness", "No witness that this log knows made that cosignature: the operator adds the line that klarsyn witness prints to witnesses in square.yaml.")
+	case errors.Is(err, ErrOtherCheckpoint):
+		return newProblem(409, "other-checkpoint", "Not a checkpoint of this log", "Send the text of a checkpoint of GET /log/checkpoint, an empty line, and one signature line.")
 	case errors.Is(err, errForbidden):
 		return newProblem(403, "forbidden", "Not allowed", "Your role does not have this right.")
 	case errors.Is(err, errCrossOrigin):

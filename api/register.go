@@ -44,7 +44,8 @@ func (s *Server) registerAPI(h huma.API) {
 	add(s, h, op("GET", "/readyz", "readyz", "Can it serve", 503).open(), s.readyz)
 }
 
-// registerPlain registers what a description would not help: the page, its files, and metrics.
+// registerPlain registers what a description would not help: the page, its files, metrics, and the log as tiles,
+// which C2SP describes.
 func (s *Server) registerPlain() {
 	s.engine.GET("/openapi.json", func(c *gin.Context) {
 		c.Header("Cache-Control", "no-cache")
@@ -57,6 +58,10 @@ func (s *Server) registerPlain() {
 	s.engine.GET("/clips/:id", s.showClip)
 	s.engine.POST("/clips/:id/look", s.submitLook)
 	s.engine.GET("/assets/:file", s.asset)
+	s.engine.GET("/log/checkpoint", s.newestCheckpoint)
+	s.engine.GET("/log/rotations", s.keyRotations)
+	s.engine.GET("/log/tile/*name", s.tile)
+	s.engine.POST("/log/cosignatures", s.cosign)
 }
 
 // operation is a huma operation under construction.

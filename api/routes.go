@@ -57,6 +57,12 @@ func accessTable() map[string]access {
 		"GET /readyz":       {auth: anyone},
 		"GET /metrics":      {auth: machine},
 
+		// Hashes and signatures are for everybody who checks; of tiles the handler lets entries to who may read the log.
+		"GET /log/checkpoint":    {auth: anyone},
+		"GET /log/rotations":     {auth: anyone},
+		"GET /log/tile/*name":    {auth: visitor},
+		"POST /log/cosignatures": {auth: anyone},
+
 		"GET /":                {auth: visitor},
 		"POST /login":          {auth: visitor},
 		"POST /logout":         {auth: visitor},

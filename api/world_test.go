@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -81,7 +82,7 @@ func newWorld(t *testing.T) *world {
 				State: func() RecorderState { return RecorderState{Recording: true, Since: testNow.Add(-time.Hour)} }},
 			{ID: "k9", Name: "Dold", Zones: []ZoneInfo{{"z", "Z"}}},
 		},
-		Clips: w, Deletions: w, Vault: w, Occupancy: w, Log: w, Accounts: w, Gate: gate,
+		Clips: w, Deletions: w, Vault: w, Occupancy: w, Log: w, Tiles: w, Accounts: w, Gate: gate,
 		Permit: func(id string, v int) (policy.Permit, bool) {
 			return policy.Permit{ID: id, Version: v, Purposes: []string{policy.CrimeInvestigation, policy.AccidentInquiry}}, id == "plattan"
 		},
@@ -514,4 +515,24 @@ func (g gateViewings) Stale(context.Context, time.Time) ([]policy.Viewing, error
 
 func (g gateViewings) Close(context.Context, string, time.Time, time.Time, func(policy.Viewing, policy.Totals) policy.Entry) (bool, error) {
 	return false, nil
+}
+
+// File is a log of one tile.
+func (w *world) File(_ context.Context, name string) ([]byte, error) {
+	switch name {
+	case "checkpoint", "tile/0/000.p/1", "tile/entries/000.p/1":
+		return []byte(name), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+// Cosign knows one witness and one checkpoint.
+func (w *world) Cosign(_ context.Context, note string) error {
+	switch note {
+	case "known":
+		return nil
+	case "stranger":
+		return ErrUnknownWitness
+	}
+	return ErrOtherCheckpoint
 }

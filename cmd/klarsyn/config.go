@@ -18,6 +18,7 @@ import (
 
 	"klarsyn/camera"
 	"klarsyn/policy"
+	"klarsyn/policy/audit/verify"
 )
 
 // config is the file square.yaml: its fields are the manual. A key that is not here stops start-up.
@@ -35,6 +36,10 @@ type config struct {
 	Objects   string `yaml:"objects,omitempty"`
 	Catalogue string `yaml:"catalogue,omitempty"`
 	Keys      string `yaml:"keys,omitempty"`
+	// LogRetention is how long an entry of the audit log is kept, an ISO 8601 duration of at least a year. Default: P5Y.
+	LogRetention string `yaml:"log_retention,omitempty"`
+	// Witnesses are the public keys of those who watch the log from elsewhere, as klarsyn witness prints them.
+	Witnesses []string `yaml:"witnesses,omitempty"`
 	// Cameras are the fixed cameras of the square.
 	Cameras []cameraConfig `yaml:"cameras"`
 	// Permits are the decisions under which they record; without a valid one nothing is recorded.
@@ -119,7 +124,9 @@ type square struct {
 	cameras []camera.Camera
 	permits *policy.Permits
 	addresses
-	files map[camera.ID]cameraFiles // see readFiles
+	logRetention policy.Period
+	witnesses    []*verify.Witness
+	files        map[camera.ID]cameraFiles // see readFiles
 }
 
 // usageError is an error of the person who called the command: exit code 2.
@@ -137,7 +144,7 @@ func loadSquare(path string) (*square, error) {
 	if err != nil {
 		return nil, usageError{fmt.Errorf("configuration: %w; run klarsyn init, or name the file with --config", err)}
 	}
-	c := config{Node: "square", Clip: "30s", MinFree: 64}
+	c := config{Node: "square", Clip: "30s", MinFree: 64, LogRetention: "P5Y"}
 	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, usageError{fmt.Errorf("configuration %s:\n%s", path, redact(yaml.FormatError(err, false, true)))}
 	}
@@ -171,6 +178,9 @@ func (c config) check(folder string) (*square, error) {
 	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, files: map[camera.ID]cameraFiles{}}
 	s.addresses = addresses{objects: c.Objects, catalogue: c.Catalogue, keys: c.Keys}
 	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if err := s.logged(c); err != nil {
 		return nil, err
 	}
 	known := map[string]bool{}
@@ -208,6 +218,30 @@ func (c config) check(folder string) (*square, error) {
 	}
 	s.permits, err = policy.NewPermits(permits)
 	return s, err
+}
+
+// logged checks what the configuration says of the audit log.
+func (s *square) logged(c config) error {
+	var err error
+	if s.logRetention, err = policy.ParsePeriod(c.LogRetention); err != nil {
+		return fmt.Errorf("log_retention: %w", err)
+	}
+	if now := time.Now(); s.logRetention.After(now).Before(now.AddDate(1, 0, -1)) {
+		return fmt.Errorf("log_retention is %s: the log outlives what it tells of by a year at least; P5Y matches the time in which a fee may be decided", c.LogRetention)
+	}
+	names := map[string]bool{}
+	for i, key := range c.Witnesses {
+		w, err := verify.NewWitness(key)
+		if err != nil {
+			return fmt.Errorf("witnesses: number %d: %w", i+1, err)
+		}
+		if names[w.Name()] {
+			return fmt.Errorf("witnesses: %s stands twice: give each witness its own name", w.Name())
+		}
+		names[w.Name()] = true
+		s.witnesses = append(s.witnesses, w)
+	}
+	return nil
 }
 
 func (cc cameraConfig) camera() (camera.Camera, error) {

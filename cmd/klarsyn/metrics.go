@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"time"
@@ -125,6 +126,40 @@ func (s *site) meter(m meter) {
 	m.question("klarsyn_clock_behind_seconds", "How far the system clock is behind the clock that deadlines go by.", func(context.Context) (float64, error) {
 		return s.clock.Behind().Seconds(), nil
 	})
+}
+
+// meter adds what a serve can tell beside what every process can.
+func (sv *serve) meter(m meter) {
+	m.registry.MustRegister(&cosignatures{sv.site, prometheus.NewDesc("klarsyn_audit_cosignature_age_seconds",
+		"How long ago a witness last said that it saw the log grow, and only grow; +Inf if it never did.", []string{"witness"}, nil)})
+}
+
+// cosignatures asks how old the newest word of each witness is.
+type cosignatures struct {
+	site *site
+	desc *prometheus.Desc
+}
+
+func (c *cosignatures) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+func (c *cosignatures) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+	defer cancel()
+	newest, err := c.site.log.Cosigned(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(c.desc, err)
+		return
+	}
+	now := c.site.clock.Logging()
+	for _, w := range c.site.square.witnesses {
+		age := math.Inf(1)
+		for _, said := range newest {
+			if said.Witness == w.Name() {
+				age = max(0, now.Sub(said.Time).Seconds())
+			}
+		}
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, age, w.Name())
+	}
 }
 
 // serveMetrics serves a process's metrics on an address of their own, until ctx ends.

@@ -14,6 +14,7 @@ import (
 	"klarsyn/camera/occupancy"
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
+	"klarsyn/policy/audit/verify"
 	"klarsyn/policy/identity"
 	"klarsyn/policy/rules"
 	"klarsyn/retention"
@@ -88,7 +89,7 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 		Cameras: s.cameraInfos(books), Clips: books, Deletions: books,
 		Vault:     sv.vault,
 		Occupancy: counts{&occupancy.Store{DB: s.db.DB}, s.clock},
-		Log:       logBook{s.log}, Accounts: door{sv.accounts}, Gate: sv.gate,
+		Log:       logBook{s.log}, Tiles: tiles{s.log, s.square.witnesses}, Accounts: door{sv.accounts}, Gate: sv.gate,
 		Current: func(ctx context.Context, who policy.Subject, since time.Time) error {
 			err := sv.accounts.Current(ctx, who, since)
 			if errors.Is(err, identity.ErrRevoked) {
@@ -108,7 +109,11 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 		Sessions: sv.sessions, TLS: how.encrypted(), Proxied: how.behindTLS, Proxies: how.proxies,
 		Ready: sv.probe.ready, Metrics: metricsHandler(metrics), Now: s.clock.Logging, Logger: s.logger,
 	})
-	return sv, err
+	if err != nil {
+		return nil, err
+	}
+	sv.meter(meter{metrics})
+	return sv, nil
 }
 
 // serveActor is who the log says serve is.
@@ -223,4 +228,23 @@ func (b logBook) Entries(ctx context.Context, q api.LogQuery) ([]api.LogEntry, e
 		entries = append(entries, api.LogEntry{Index: n.Seq, Entry: n.Entry})
 	}
 	return entries, nil
+}
+
+// tiles shows the log to those who check it, and takes what witnesses say.
+type tiles struct {
+	log       *audit.Log
+	witnesses []*verify.Witness
+}
+
+func (t tiles) File(ctx context.Context, name string) ([]byte, error) { return t.log.File(ctx, name) }
+
+func (t tiles) Cosign(ctx context.Context, note string) error {
+	err := t.log.Cosign(ctx, note, t.witnesses)
+	switch {
+	case errors.Is(err, audit.ErrUnknownWitness):
+		return api.ErrUnknownWitness
+	case errors.Is(err, audit.ErrOtherCheckpoint):
+		return api.ErrOtherCheckpoint
+	}
+	return err
 }

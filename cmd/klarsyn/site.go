@@ -196,7 +196,7 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 		// Without the key deletion goes on: it is the log's numbering that waits, and retain says so.
 		key, s.keyErr = audit.LoadKey(s.layout.audit())
 	}
-	cfg := audit.Config{DB: s.db.DB, Dialect: s.db.dialect, Key: key, Logger: o.logger}
+	cfg := audit.Config{DB: s.db.DB, Dialect: s.db.dialect, Key: key, Keep: &s.square.logRetention, Logger: o.logger}
 	unclocked, err := audit.New(cfg)
 	if err != nil {
 		return nil, err

@@ -23,12 +23,25 @@ type stored struct {
 	mu      sync.Mutex // a transaction answers one question at a time
 	from    queryer
 	trusted []string
-	// seen is told of every row of the log that is read; nil: nobody is.
-	seen func(storedLeaf)
+	// seen is told of the rows of the log that are read, by several goroutines at once; nil: nobody is.
+	seen func([]storedLeaf)
+}
+
+// File is a file of the log as it is now: what is served to those who check it. Entries are among them; whoever
+// shows those logs first that the log is read.
+func (l *Log) File(ctx context.Context, name string) ([]byte, error) {
+	content, err := (&stored{ctx: ctx, from: l.db}).ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s of the log: %w", name, err)
+	}
+	return content, err
 }
 
 // ReadFile is the content of a file of the log, fs.ErrNotExist if the log has none of that name.
 func (s *stored) ReadFile(name string) ([]byte, error) {
+	if rest, ok := strings.CutPrefix(name, "tile/entries/"); ok {
+		return s.numbered(rest, s.entries)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	content, err := s.read(name)
@@ -55,9 +68,6 @@ func (s *stored) read(name string) ([]byte, error) {
 	}
 	if rest, ok := strings.CutPrefix(name, "checkpoints/"); ok {
 		return s.numbered(rest, s.checkpoints)
-	}
-	if rest, ok := strings.CutPrefix(name, "tile/entries/"); ok {
-		return s.numbered(rest, s.entries)
 	}
 	if rest, ok := strings.CutPrefix(name, "tile/"); ok {
 		digits, rest, _ := strings.Cut(rest, "/")
@@ -178,20 +188,22 @@ func (s *stored) tile(level int, span leaf.Span) ([]byte, error) {
 }
 
 func (s *stored) entries(span leaf.Span) ([]byte, error) {
+	s.mu.Lock()
 	rows, err := storedLeaves(s.ctx, s.from, span.First(), span.First()+int64(span.Width))
+	s.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
 	if len(rows) == 0 {
 		return nil, fs.ErrNotExist
 	}
+	if s.seen != nil {
+		s.seen(rows)
+	}
 	var bundle []byte
 	for i, row := range rows {
 		if row.seq != span.First()+int64(i) {
 			return bundle, nil // cut off where a row is missing: whoever reads it sees that
-		}
-		if s.seen != nil {
-			s.seen(row)
 		}
 		if bundle, err = leaf.AppendBundle(bundle, leaf.Record(row.entry, micros(row.sequenced))); err != nil {
 			return bundle[:len(bundle):len(bundle)], nil

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	pollEvery  = 500 * time.Millisecond // leaves are numbered at most this long after their commit, and a bit
+	pollEvery  = 250 * time.Millisecond // leaves are numbered at most this long after their commit, and a bit
 	leaseLife  = 6 * time.Second        // after a crash another process sequences when this is over
 	heartbeat  = time.Hour              // a log that does not grow still says so
-	batchSize  = 500                    // leaves in one transaction: bounds how long appenders wait
+	batchSize  = 2000                   // leaves in one transaction: bounds how long appenders wait
 	pruneEvery = time.Hour
 	stopWithin = 5 * time.Second
 )

@@ -4,9 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
-	"klarsyn/policy"
 	"klarsyn/policy/audit/leaf"
 	"klarsyn/policy/audit/verify"
 )
@@ -75,10 +77,12 @@ func Verify(ctx context.Context, v Verification) (Report, error) {
 
 // checker holds the rows against what their leaves make.
 type checker struct {
-	tx      *sql.Tx
-	report  Report
-	columns []Violation // of the rows that were read
-	newest  time.Time
+	tx     *sql.Tx
+	report Report
+	newest time.Time
+
+	mu      sync.Mutex
+	columns []Violation // of rows whose columns say something else than their entry
 }
 
 func (c *checker) all(ctx context.Context, v Verification) error {
@@ -97,6 +101,7 @@ func (c *checker) all(ctx context.Context, v Verification) error {
 	for _, p := range found.Problems {
 		c.report.add(p.Place, "%s", p.What)
 	}
+	slices.SortFunc(c.columns, func(a, b Violation) int { return strings.Compare(a.Place, b.Place) })
 	for _, v := range c.columns {
 		c.report.add(v.Place, "%s", v.What)
 	}
@@ -110,24 +115,27 @@ func (c *checker) all(ctx context.Context, v Verification) error {
 	return c.pending(ctx, v.Now.Add(-v.Lag))
 }
 
-// checkColumns holds the columns that are searched against the entry that is hashed.
-func (c *checker) checkColumns(row storedLeaf) {
-	c.report.Checked++
-	e, err := decode(row.entry)
-	if err != nil {
-		return // its hash tells whether it was written so
+// checkColumns holds the columns that are searched against the entries that are hashed.
+func (c *checker) checkColumns(rows []storedLeaf) {
+	var differ []Violation
+	for _, row := range rows {
+		e, err := decode(row.entry)
+		if err != nil {
+			continue // its hash tells whether it was written so
+		}
+		if row.id != e.ID || row.event != string(e.Event) || row.actor != e.Actor || row.object != e.Object || row.kase != e.Case || row.at != e.Time.UnixMicro() {
+			differ = append(differ, Violation{fmt.Sprintf("entry %d", row.seq), "a search column differs from the entry"})
+		}
 	}
-	columns := policy.Entry{ID: row.id, Event: policy.Event(row.event), Actor: row.actor, Object: row.object, Case: row.kase}
-	hashed := policy.Entry{ID: e.ID, Event: e.Event, Actor: e.Actor, Object: e.Object, Case: e.Case}
-	if columns.ID != hashed.ID || columns.Event != hashed.Event || columns.Actor != hashed.Actor ||
-		columns.Object != hashed.Object || columns.Case != hashed.Case || row.at != e.Time.UnixMicro() {
-		c.columns = append(c.columns, Violation{fmt.Sprintf("entry %d", row.seq), "a search column differs from the entry"})
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.report.Checked += len(rows)
+	c.columns = append(c.columns, differ...)
 }
 
 // counts finds what lies beside what was checked, and a sequencer's note that says more or less than there is.
 func (c *checker) counts(ctx context.Context, found *verify.Report) error {
-	var rows struct{ sequencers, size, sequenced, checkpoints, firstLeaf, firstCheckpoint, leaves, tiles, notes, wrong int64 }
+	var rows struct{ sequencers, size, sequenced, checkpoints, firstLeaf, firstCheckpoint, leaves, tiles, notes int64 }
 	err := c.tx.QueryRowContext(ctx, `
 		SELECT COUNT(*), COALESCE(MAX(size), -1), COALESCE(MAX(sequenced), -1), COALESCE(MAX(checkpoints), -1),
 		       COALESCE(MAX(first_leaf), 0), COALESCE(MAX(first_checkpoint), 1),
