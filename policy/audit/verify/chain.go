@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"klarsyn/policy/audit/leaf"
 )
 
 // Chain is the signing keys of a log in their order. Where one follows another both have signed a checkpoint
@@ -147,4 +149,28 @@ func (c *Chain) open(signed string) (Checkpoint, error) {
 		}
 	}
 	return Checkpoint{}, ErrUntrusted
+}
+
+// Own is what of a checkpoint's note the log itself signed, without the cosignatures behind it.
+func (c *Chain) Own(signed string) string {
+	own, _ := apart(signed, c)
+	return own
+}
+
+// SplitNotes reads a bundle of signed notes, however many it holds.
+func SplitNotes(bundle []byte) ([]string, error) {
+	var notes []string
+	for len(bundle) > 0 {
+		if len(bundle) < 2 {
+			return nil, leaf.ErrBundle
+		}
+		size := min(2+int(bundle[0])<<8+int(bundle[1]), len(bundle))
+		things, err := leaf.SplitBundle(bundle[:size], 1)
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, string(things[0]))
+		bundle = bundle[size:]
+	}
+	return notes, nil
 }

@@ -157,20 +157,10 @@ func (w *walk) follow() error {
 	if err != nil {
 		return err
 	}
-	var rotations []string
-	for rest := bundle; len(rest) > 0; {
-		if len(rest) < 2 {
-			w.report.add(leaf.Rotations, "%v", leaf.ErrBundle)
-			return errEnough
-		}
-		size := 2 + int(rest[0])<<8 + int(rest[1])
-		things, err := leaf.SplitBundle(rest[:min(size, len(rest))], 1)
-		if err != nil {
-			w.report.add(leaf.Rotations, "%v", err)
-			return errEnough
-		}
-		rotations = append(rotations, string(things[0]))
-		rest = rest[size:]
+	rotations, err := SplitNotes(bundle)
+	if err != nil {
+		w.report.add(leaf.Rotations, "%v", err)
+		return errEnough
 	}
 	if w.chain, err = NewChain(w.options.Keys, rotations); err != nil {
 		w.report.add(leaf.Rotations, "%v", err)

@@ -1,210 +1,21 @@
 package verify_test
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	witnessnote "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"klarsyn/policy/audit/audittest"
 	"klarsyn/policy/audit/leaf"
 	"klarsyn/policy/audit/verify"
 )
-
-var start = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-
-// memory is an exported log in memory.
-type memory map[string][]byte
-
-func (m memory) ReadFile(name string) ([]byte, error) {
-	b, ok := m[name]
-	if !ok {
-		return nil, fs.ErrNotExist
-	}
-	return b, nil
-}
-
-// signer is a key of a log.
-type signer struct {
-	note.Signer
-	public string
-}
-
-func newSigner(t testing.TB, name string) signer {
-	t.Helper()
-	private, public, err := note.GenerateKey(rand.Reader, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := note.NewSigner(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signer{s, public}
-}
-
-// witness is somebody who cosigns, by a library that is not ours.
-type witness struct {
-	*witnessnote.Signer
-	public string
-}
-
-func newWitness(t testing.TB, name string) witness {
-	t.Helper()
-	private, public, err := note.GenerateKey(rand.Reader, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := witnessnote.NewSignerForCosignatureV1(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cosigning, err := witnessnote.VKeyToCosignatureV1(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return witness{s, cosigning}
-}
-
-func (w witness) verifier(t testing.TB) *verify.Witness {
-	t.Helper()
-	v, err := verify.NewWitness(w.public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
-// cosign is the witness's signature line under a checkpoint.
-func (w witness) cosign(t testing.TB, c verify.Checkpoint) string {
-	t.Helper()
-	signed, err := note.Sign(&note.Note{Text: c.Body()}, w)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimPrefix(string(signed), c.Body()+"\n")
-}
-
-// log is a log that a test writes with nothing but the format.
-type log struct {
-	t       testing.TB
-	files   memory
-	key     signer
-	next    *signer // signs from the next checkpoint on
-	tree    leaf.Tree
-	hashes  [][]tlog.Hash // by level of tiles
-	records [][]byte
-	notes   [][]byte
-	rotated []byte
-	newest  verify.Checkpoint
-}
-
-func newLog(t testing.TB) *log {
-	t.Helper()
-	return &log{t: t, files: memory{}, key: newSigner(t, "klarsyn/test")}
-}
-
-func (l *log) entry(event string, details string) {
-	i := l.tree.Size()
-	at := start.Add(time.Duration(i) * time.Second)
-	entry := fmt.Appendf(nil, `{"id":"01JD4Z9S5T8Q4W1V9D3M%06d","time":%q,"event":%q,"actor":"service:ingest","object":"clip:%d"%s}`,
-		i, at.Format(time.RFC3339Nano), event, i, details)
-	l.add(leaf.Record(entry, at))
-}
-
-func (l *log) add(record []byte) {
-	l.records = append(l.records, record)
-	ended := l.tree.Add(tlog.RecordHash(record))
-	for level := 0; level*8 < len(ended); level++ {
-		if level == len(l.hashes) {
-			l.hashes = append(l.hashes, nil)
-		}
-		l.hashes[level] = append(l.hashes[level], ended[level*8])
-	}
-}
-
-// grow appends entries and signs a checkpoint.
-func (l *log) grow(n int) {
-	l.t.Helper()
-	for range n {
-		l.entry("clip-committed", "")
-	}
-	l.sign()
-}
-
-func (l *log) sign() {
-	l.t.Helper()
-	c := verify.Checkpoint{
-		Origin: l.key.Name(), Size: l.tree.Size(), Root: l.tree.Root(), Number: int64(len(l.notes)) + 1,
-		Time: start.Add(time.Duration(l.tree.Size()) * time.Second),
-	}
-	signers := []note.Signer{l.key}
-	if l.next != nil {
-		c.Rotation = &verify.Rotation{Old: l.key.public, New: l.next.public}
-		signers = append(signers, l.next)
-	}
-	signed, err := note.Sign(&note.Note{Text: c.Body()}, signers...)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	c.Note = string(signed)
-	l.newest = c
-	l.notes = append(l.notes, signed)
-	if l.next != nil {
-		l.rotated = l.bundle(l.rotated, signed)
-		l.key, l.next = *l.next, nil
-	}
-}
-
-func (l *log) bundle(bundle, thing []byte) []byte {
-	l.t.Helper()
-	bundle, err := leaf.AppendBundle(bundle, thing)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return bundle
-}
-
-// export writes the log's files.
-func (l *log) export() memory {
-	l.t.Helper()
-	for _, span := range leaf.Spans(0, int64(len(l.records))) {
-		var bundle []byte
-		for _, record := range l.records[span.First() : span.First()+int64(span.Width)] {
-			bundle = l.bundle(bundle, record)
-		}
-		l.files[leaf.Entries(span.N, span.Width)] = bundle
-	}
-	for level, hashes := range l.hashes {
-		for _, span := range leaf.Spans(0, int64(len(hashes))) {
-			var tile []byte
-			for _, hash := range hashes[span.First() : span.First()+int64(span.Width)] {
-				tile = append(tile, hash[:]...)
-			}
-			l.files[leaf.Tile(level, span.N, span.Width)] = tile
-		}
-	}
-	for _, span := range leaf.Spans(0, int64(len(l.notes))) {
-		var bundle []byte
-		for _, signed := range l.notes[span.First() : span.First()+int64(span.Width)] {
-			bundle = l.bundle(bundle, signed)
-		}
-		l.files[leaf.Checkpoints(span.N, span.Width)] = bundle
-	}
-	l.files[leaf.Newest] = []byte(l.newest.Note)
-	if l.rotated != nil {
-		l.files[leaf.Rotations] = l.rotated
-	}
-	return l.files
-}
 
 func check(t testing.TB, files verify.Files, o verify.Options) *verify.Report {
 	t.Helper()
@@ -218,13 +29,13 @@ func check(t testing.TB, files verify.Files, o verify.Options) *verify.Report {
 func TestAWholeLog(t *testing.T) {
 	for _, sizes := range [][]int{{1}, {3, 1, 0, 200}, {256}, {255, 1}, {255, 2}, {256, 256, 1}, {700, 0, 0, 69300}} {
 		t.Run(fmt.Sprint(sizes), func(t *testing.T) {
-			l := newLog(t)
+			l := audittest.NewLog(t)
 			n := 0
 			for _, size := range sizes {
-				l.grow(size)
+				l.Grow(size)
 				n += size
 			}
-			report := check(t, l.export(), verify.Options{Keys: []string{l.key.public}})
+			report := check(t, l.Export(), verify.Options{Keys: []string{l.Key.Public}})
 			if len(report.Problems) > 0 || report.Entries != int64(n) || report.Checkpoints != int64(len(sizes)) {
 				t.Errorf("%+v", report)
 			}
@@ -235,20 +46,20 @@ func TestAWholeLog(t *testing.T) {
 // Every byte of a log of 200 entries counts: whichever is flipped, the first bad place is named, and it is
 // where the byte was.
 func TestEveryFlippedByteIsFound(t *testing.T) {
-	l := newLog(t)
-	w := newWitness(t, "witness.example/w1")
+	l := audittest.NewLog(t)
+	w := audittest.NewWitness(t, "witness.example/w1")
 	for range 3 {
-		l.grow(50)
+		l.Grow(50)
 	}
-	l.files[leaf.Cosignatures] = []byte("3 " + w.cosign(t, l.newest))
-	next := newSigner(t, "klarsyn/test")
-	first := l.key.public
-	l.next = &next
-	l.grow(50)
-	l.files[leaf.Newest] = nil
-	files := l.export()
-	files[leaf.Newest] = []byte(l.newest.Note + w.cosign(t, l.newest))
-	o := verify.Options{Keys: []string{first}, Witnesses: []*verify.Witness{w.verifier(t)}, First: true, Workers: 1}
+	l.Files[leaf.Cosignatures] = []byte("3 " + w.Cosign(t, l.Newest))
+	next := audittest.NewSigner(t, "klarsyn/test")
+	first := l.Key.Public
+	l.Next = &next
+	l.Grow(50)
+	l.Files[leaf.Newest] = nil
+	files := l.Export()
+	files[leaf.Newest] = []byte(l.Newest.Note + w.Cosign(t, l.Newest))
+	o := verify.Options{Keys: []string{first}, Witnesses: []*verify.Witness{w.Verifier(t)}, First: true, Workers: 1}
 	if report := check(t, files, o); len(report.Problems) > 0 || len(report.Cosigned) != 1 || report.Cosigned[0].Checkpoint != 4 {
 		t.Fatalf("as it is: %+v", report)
 	}
@@ -281,7 +92,7 @@ func TestEveryFlippedByteIsFound(t *testing.T) {
 }
 
 // placeOf is what must be named when a byte of a file is wrong.
-func placeOf(l *log, name string, i int) string {
+func placeOf(l *audittest.Log, name string, i int) string {
 	of := func(things [][]byte, offset int) int {
 		for n, thing := range things {
 			if i -= 2 + len(thing); i < 0 {
@@ -292,10 +103,10 @@ func placeOf(l *log, name string, i int) string {
 	}
 	switch {
 	case strings.HasPrefix(name, "tile/entries/"):
-		return fmt.Sprintf("entry %d", of(l.records, 0))
+		return fmt.Sprintf("entry %d", of(l.Records, 0))
 	case strings.HasPrefix(name, "checkpoints/"):
-		return fmt.Sprintf("checkpoint %d", of(l.notes, 1))
-	case name == leaf.Cosignatures, name == leaf.Newest && i >= len(l.newest.Note):
+		return fmt.Sprintf("checkpoint %d", of(l.Notes, 1))
+	case name == leaf.Cosignatures, name == leaf.Newest && i >= len(l.Newest.Note):
 		return "" // the file, or the checkpoint that the cosignature is of
 	default:
 		return name
@@ -303,65 +114,65 @@ func placeOf(l *log, name string, i int) string {
 }
 
 func TestWhatIsDeletedReorderedTruncatedOrForked(t *testing.T) {
-	key := func(l *log) verify.Options { return verify.Options{Keys: []string{l.key.public}} }
+	key := func(l *audittest.Log) verify.Options { return verify.Options{Keys: []string{l.Key.Public}} }
 	for name, c := range map[string]struct {
-		change func(t *testing.T, l *log, files memory)
+		change func(t *testing.T, l *audittest.Log, files audittest.Memory)
 		want   string // the first bad place
 	}{
-		"an entry deleted": {func(_ *testing.T, l *log, files memory) {
-			l.records = slices.Delete(l.records, 17, 18)
-			l.export()
+		"an entry deleted": {func(_ *testing.T, l *audittest.Log, files audittest.Memory) {
+			l.Records = slices.Delete(l.Records, 17, 18)
+			l.Export()
 		}, "entry 17"},
-		"two entries change places": {func(_ *testing.T, l *log, files memory) {
-			l.records[3], l.records[4] = l.records[4], l.records[3]
-			l.export()
+		"two entries change places": {func(_ *testing.T, l *audittest.Log, files audittest.Memory) {
+			l.Records[3], l.Records[4] = l.Records[4], l.Records[3]
+			l.Export()
 		}, "entry 3"},
-		"an entry written anew with its tile": {func(_ *testing.T, l *log, files memory) {
-			l.records[300] = append(l.records[300][:0:0], strings.Replace(string(l.records[300]), "clip:300", "clip:301", 1)...)
-			l.hashes[0][300] = tlog.RecordHash(l.records[300])
-			l.export()
+		"an entry written anew with its tile": {func(_ *testing.T, l *audittest.Log, files audittest.Memory) {
+			l.Records[300] = append(l.Records[300][:0:0], strings.Replace(string(l.Records[300]), "clip:300", "clip:301", 1)...)
+			l.Hashes[0][300] = tlog.RecordHash(l.Records[300])
+			l.Export()
 		}, "checkpoint 4"},
-		"the last entries cut off": {func(_ *testing.T, l *log, files memory) {
-			l.records = l.records[:390]
-			l.export()
+		"the last entries cut off": {func(_ *testing.T, l *audittest.Log, files audittest.Memory) {
+			l.Records = l.Records[:390]
+			l.Export()
 			delete(files, leaf.Entries(1, 144))
 		}, leaf.Entries(1, 144)},
-		"a bundle deleted":    {func(_ *testing.T, _ *log, files memory) { delete(files, leaf.Entries(0, 256)) }, leaf.Entries(0, 256)},
-		"a tile deleted":      {func(_ *testing.T, _ *log, files memory) { delete(files, leaf.Tile(0, 0, 256)) }, leaf.Tile(0, 0, 256)},
-		"an upper tile gone":  {func(_ *testing.T, _ *log, files memory) { delete(files, leaf.Tile(1, 0, 1)) }, leaf.Tile(1, 0, 1)},
-		"checkpoints deleted": {func(_ *testing.T, _ *log, files memory) { delete(files, leaf.Checkpoints(0, 4)) }, "checkpoint 1"},
-		"a checkpoint deleted": {func(_ *testing.T, l *log, _ memory) {
-			l.notes = slices.Delete(l.notes, 1, 2)
-			l.notes = append(l.notes, l.notes[2])
-			l.export()
+		"a bundle deleted":    {func(_ *testing.T, _ *audittest.Log, files audittest.Memory) { delete(files, leaf.Entries(0, 256)) }, leaf.Entries(0, 256)},
+		"a tile deleted":      {func(_ *testing.T, _ *audittest.Log, files audittest.Memory) { delete(files, leaf.Tile(0, 0, 256)) }, leaf.Tile(0, 0, 256)},
+		"an upper tile gone":  {func(_ *testing.T, _ *audittest.Log, files audittest.Memory) { delete(files, leaf.Tile(1, 0, 1)) }, leaf.Tile(1, 0, 1)},
+		"checkpoints deleted": {func(_ *testing.T, _ *audittest.Log, files audittest.Memory) { delete(files, leaf.Checkpoints(0, 4)) }, "checkpoint 1"},
+		"a checkpoint deleted": {func(_ *testing.T, l *audittest.Log, _ audittest.Memory) {
+			l.Notes = slices.Delete(l.Notes, 1, 2)
+			l.Notes = append(l.Notes, l.Notes[2])
+			l.Export()
 		}, "checkpoint 2"},
-		"checkpoints reordered": {func(_ *testing.T, l *log, _ memory) {
-			l.notes[1], l.notes[2] = l.notes[2], l.notes[1]
-			l.export()
+		"checkpoints reordered": {func(_ *testing.T, l *audittest.Log, _ audittest.Memory) {
+			l.Notes[1], l.Notes[2] = l.Notes[2], l.Notes[1]
+			l.Export()
 		}, "checkpoint 2"},
-		"no newest checkpoint":              {func(_ *testing.T, _ *log, files memory) { delete(files, leaf.Newest) }, leaf.Newest},
-		"an older checkpoint as the newest": {func(_ *testing.T, l *log, files memory) { files[leaf.Newest] = l.notes[2] }, "checkpoint 1"},
-		"said to be pruned": {func(_ *testing.T, _ *log, files memory) {
+		"no newest checkpoint":              {func(_ *testing.T, _ *audittest.Log, files audittest.Memory) { delete(files, leaf.Newest) }, leaf.Newest},
+		"an older checkpoint as the newest": {func(_ *testing.T, l *audittest.Log, files audittest.Memory) { files[leaf.Newest] = l.Notes[2] }, "checkpoint 1"},
+		"said to be pruned": {func(_ *testing.T, _ *audittest.Log, files audittest.Memory) {
 			files[leaf.First] = []byte(verify.FormatFirst(256, 1))
 			delete(files, leaf.Entries(0, 256))
 		}, leaf.First},
-		"a fork signed with the log's key": {func(t *testing.T, l *log, files memory) {
-			other := newLog(t)
-			other.key = l.key
+		"a fork signed with the log's key": {func(t *testing.T, l *audittest.Log, files audittest.Memory) {
+			other := audittest.NewLog(t)
+			other.Key = l.Key
 			for range 4 {
-				other.grow(50)
+				other.Grow(50)
 			}
-			other.records[20] = leaf.Record([]byte(`{"id":"x","time":"2026-11-20T12:00:00Z","event":"e","actor":"a"}`), start.Add(20*time.Second))
-			l.notes[3] = other.notes[3] // one checkpoint of another history
-			l.export()
+			other.Records[20] = leaf.Record([]byte(`{"id":"x","time":"2026-11-20T12:00:00Z","event":"e","actor":"a"}`), audittest.Start.Add(20*time.Second))
+			l.Notes[3] = other.Notes[3] // one checkpoint of another history
+			l.Export()
 		}, leaf.Newest},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := newLog(t)
+			l := audittest.NewLog(t)
 			for range 4 {
-				l.grow(100)
+				l.Grow(100)
 			}
-			files := l.export()
+			files := l.Export()
 			c.change(t, l, files)
 			report := check(t, files, key(l))
 			if len(report.Problems) == 0 || report.Problems[0].Place != c.want {
@@ -373,11 +184,11 @@ func TestWhatIsDeletedReorderedTruncatedOrForked(t *testing.T) {
 
 // Times that go backwards are found although everything is signed.
 func TestTimesThatDecrease(t *testing.T) {
-	l := newLog(t)
-	l.grow(5)
-	l.add(leaf.Record([]byte(`{"id":"x","time":"2026-11-20T12:00:00Z","event":"e","actor":"a"}`), start))
-	l.sign()
-	report := check(t, l.export(), verify.Options{Keys: []string{l.key.public}})
+	l := audittest.NewLog(t)
+	l.Grow(5)
+	l.Add(leaf.Record([]byte(`{"id":"x","time":"2026-11-20T12:00:00Z","event":"e","actor":"a"}`), audittest.Start))
+	l.Sign()
+	report := check(t, l.Export(), verify.Options{Keys: []string{l.Key.Public}})
 	if len(report.Problems) != 1 || report.Problems[0].Place != "entry 5" {
 		t.Errorf("%+v", report.Problems)
 	}
@@ -385,66 +196,66 @@ func TestTimesThatDecrease(t *testing.T) {
 
 // A key that changes is followed from either end; one that nobody vouched for is not.
 func TestRotatedKeys(t *testing.T) {
-	l := newLog(t)
-	keys := []string{l.key.public}
-	l.grow(10)
+	l := audittest.NewLog(t)
+	keys := []string{l.Key.Public}
+	l.Grow(10)
 	for range 2 {
-		next := newSigner(t, "klarsyn/test")
-		keys = append(keys, next.public)
-		l.next = &next
-		l.grow(10)
-		l.grow(10)
+		next := audittest.NewSigner(t, "klarsyn/test")
+		keys = append(keys, next.Public)
+		l.Next = &next
+		l.Grow(10)
+		l.Grow(10)
 	}
-	files := l.export()
+	files := l.Export()
 	for i, key := range keys {
 		if report := check(t, files, verify.Options{Keys: []string{key}}); len(report.Problems) > 0 || !slices.Equal(report.Keys, keys) {
 			t.Errorf("with key %d: %+v", i, report)
 		}
 	}
-	stranger := newSigner(t, "klarsyn/test")
-	if report := check(t, files, verify.Options{Keys: []string{stranger.public}}); len(report.Problems) != 1 {
+	stranger := audittest.NewSigner(t, "klarsyn/test")
+	if report := check(t, files, verify.Options{Keys: []string{stranger.Public}}); len(report.Problems) != 1 {
 		t.Errorf("with a stranger's key: %+v", report)
 	}
 	// The old key goes on signing, and so does one that took over by itself.
-	for name, key := range map[string]signer{"the old key": l.key, "a stranger": stranger} {
+	for name, key := range map[string]audittest.Signer{"the old key": l.Key, "a stranger": stranger} {
 		forged := *l
-		forged.files = maps.Clone(l.files)
-		forged.key = key
+		forged.Files = maps.Clone(l.Files)
+		forged.Key = key
 		if name == "the old key" {
-			forged.key = newSigner(t, "klarsyn/test")
+			forged.Key = audittest.NewSigner(t, "klarsyn/test")
 		}
-		forged.grow(5)
-		if report := check(t, forged.export(), verify.Options{Keys: keys[:1]}); len(report.Problems) == 0 {
+		forged.Grow(5)
+		if report := check(t, forged.Export(), verify.Options{Keys: keys[:1]}); len(report.Problems) == 0 {
 			t.Errorf("%s signs on and nothing is found", name)
 		}
 	}
 	// Somebody adds his signature to a checkpoint, and calls it a rotation.
-	usurped := newLog(t)
-	usurped.grow(3)
-	both, err := note.Sign(&note.Note{Text: usurped.newest.Body()}, usurped.key, stranger)
+	usurped := audittest.NewLog(t)
+	usurped.Grow(3)
+	both, err := note.Sign(&note.Note{Text: usurped.Newest.Body()}, usurped.Key, stranger)
 	if err != nil {
 		t.Fatal(err)
 	}
-	usurped.notes[0], usurped.newest.Note = both, string(both)
-	usurped.rotated = usurped.bundle(nil, both)
-	if report := check(t, usurped.export(), verify.Options{Keys: []string{usurped.key.public}}); len(report.Problems) == 0 {
+	usurped.Notes[0], usurped.Newest.Note = both, string(both)
+	usurped.Rotated = bundleOf(t, both)
+	if report := check(t, usurped.Export(), verify.Options{Keys: []string{usurped.Key.Public}}); len(report.Problems) == 0 {
 		t.Error("a signature that was added passes as a rotation")
 	}
 }
 
 // What a log prunes it says in an entry; then its older proofs hold, and the rest is whole.
 func TestPrunedLog(t *testing.T) {
-	l := newLog(t)
+	l := audittest.NewLog(t)
 	for range 300 {
-		l.grow(2)
+		l.Grow(2)
 	}
-	l.entry("log-pruned", `,"details":{"first_entry":"512","first_checkpoint":"1"}`)
-	l.sign()
-	files := l.export()
+	l.Entry("log-pruned", `,"details":{"first_entry":"512","first_checkpoint":"1"}`)
+	l.Sign()
+	files := l.Export()
 	files[leaf.First] = []byte(verify.FormatFirst(512, 1))
 	delete(files, leaf.Entries(0, 256))
 	delete(files, leaf.Entries(1, 256))
-	o := verify.Options{Keys: []string{l.key.public}}
+	o := verify.Options{Keys: []string{l.Key.Public}}
 	if report := check(t, files, o); len(report.Problems) > 0 || report.FirstEntry != 512 || report.Entries != 601 {
 		t.Errorf("%+v", report)
 	}
@@ -461,7 +272,7 @@ func TestPrunedLog(t *testing.T) {
 // A file that cannot be read is no verdict.
 func TestALogThatCannotBeRead(t *testing.T) {
 	broken := errors.New("input/output error")
-	_, err := verify.Log(t.Context(), files(func(string) ([]byte, error) { return nil, broken }), verify.Options{Keys: []string{newSigner(t, "x").public}})
+	_, err := verify.Log(t.Context(), files(func(string) ([]byte, error) { return nil, broken }), verify.Options{Keys: []string{audittest.NewSigner(t, "x").Public}})
 	if !errors.Is(err, broken) {
 		t.Errorf("error %v", err)
 	}
@@ -470,3 +281,12 @@ func TestALogThatCannotBeRead(t *testing.T) {
 type files func(string) ([]byte, error)
 
 func (f files) ReadFile(name string) ([]byte, error) { return f(name) }
+
+func bundleOf(t testing.TB, thing []byte) []byte {
+	t.Helper()
+	bundle, err := leaf.AppendBundle(nil, thing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bundle
+}
