@@ -69,6 +69,9 @@ func Open(t testing.TB) *Database {
 	return d
 }
 
+// Address is where the database lies: a file, or a PostgreSQL address.
+func (d *Database) Address() string { return d.address }
+
 // Again opens the same database as another process would.
 func (d *Database) Again(t testing.TB) *sql.DB {
 	t.Helper()
