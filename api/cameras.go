@@ -99,9 +99,9 @@ func (s *Server) findCamera(ctx context.Context, id string, a policy.Action) (Ca
 			return cam, nil
 		}
 	}
-	object := "camera:unknown" // what was typed may be anything, and the log keeps it for years
+	object := policy.KindCamera.Of("unknown") // what was typed may be anything, and the log keeps it for years
 	if _, err := camera.ParseID(id); err == nil {
-		object = "camera:" + id
+		object = policy.KindCamera.Of(id)
 	}
 	return CameraInfo{}, s.refuse(ctx, a, object, policy.Verdict{}, errNoCamera)
 }

@@ -139,9 +139,9 @@ func (s *Server) findClip(ctx context.Context, id string) (retention.Clip, error
 // clipObject names a clip for the log. What was typed may be anything, and the log keeps it for years.
 func clipObject(id string) string {
 	if !validClipID(id) {
-		return "clip:unknown"
+		return policy.KindClip.Of("unknown")
 	}
-	return "clip:" + id
+	return policy.KindClip.Of(id)
 }
 
 // viewable says why the clip's row alone rules out a look; nil if it does not. From its deadline on a

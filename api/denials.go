@@ -26,9 +26,8 @@ const (
 // be logged, that is the answer. Strangers may ask as often as they like: their denials are coalesced.
 func (s *Server) turnAway(c *gin.Context, reason string, answer error) error {
 	object := routeOf(c)
-	err := s.denials.Record(c.Request.Context(), reason+" "+object, policy.Entry{
-		Event: policy.Denied, Actor: policy.UnknownActor, Remote: s.remoteOf(c.Request), Object: object, Decision: "deny", Reason: reason,
-	})
+	stranger := policy.Subject{Remote: s.remoteOf(c.Request)}
+	err := s.denials.Record(c.Request.Context(), reason+" "+object, policy.DeniedEntry(stranger, policy.Denial{Object: object, Reason: reason}))
 	if err != nil {
 		return logFailed(err)
 	}
@@ -38,27 +37,24 @@ func (s *Server) turnAway(c *gin.Context, reason string, answer error) error {
 // routeOf names a route for the log: the pattern, since an address may hold anything.
 func routeOf(c *gin.Context) string {
 	if c.FullPath() == "" {
-		return "route:unmatched"
+		return policy.KindRoute.Of("unmatched")
 	}
-	return "route:" + c.Request.Method + " " + c.FullPath()
+	return policy.KindRoute.Of(c.Request.Method + " " + c.FullPath())
 }
 
 // refuse logs a denial that the gate did not log itself, then returns answer; if it cannot be logged,
 // that is the answer.
 func (s *Server) refuse(ctx context.Context, a policy.Action, object string, v policy.Verdict, answer error) error {
-	e := policy.Entry{Object: object, Rule: v.Rule, Revision: v.Revision, Details: map[string]string{"action": string(a)}}
-	return s.deny(ctx, e, answer)
+	return s.deny(ctx, policy.Denial{Object: object, Action: a, Verdict: v}, answer)
 }
 
 // deny logs the denial of somebody who is logged in, unless too many of the session's were logged already.
-func (s *Server) deny(ctx context.Context, e policy.Entry, answer error) error {
+func (s *Server) deny(ctx context.Context, d policy.Denial, answer error) error {
 	if _, err := s.mayDeny(ctx); err != nil {
 		return err
 	}
 	who, _ := subjectOf(ctx)
-	e.Event, e.Actor, e.Role, e.Session, e.Remote = policy.Denied, who.Name, who.Role, who.Session, who.Remote
-	e.Decision = "deny"
-	if err := s.cfg.Log.Record(ctx, e); err != nil {
+	if err := s.cfg.Log.Record(ctx, policy.DeniedEntry(who, d)); err != nil {
 		return logFailed(err)
 	}
 	return answer
@@ -72,9 +68,7 @@ func (s *Server) mayDeny(ctx context.Context) (unused func(), err error) {
 	if s.allowance.take(who.Session, s.cfg.Now()) {
 		return func() { s.allowance.giveBack(who.Session) }, nil
 	}
-	err = s.denials.Record(ctx, reasonTooMany+" "+who.Session, policy.Entry{
-		Event: policy.Denied, Actor: who.Name, Role: who.Role, Session: who.Session, Remote: who.Remote, Decision: "deny", Reason: reasonTooMany,
-	})
+	err = s.denials.Record(ctx, reasonTooMany+" "+who.Session, policy.DeniedEntry(who, policy.Denial{Reason: reasonTooMany}))
 	if err != nil {
 		return nil, logFailed(err)
 	}

@@ -71,9 +71,7 @@ func (s *Server) logOut(ctx context.Context) (*http.Cookie, error) {
 	if err != nil || !known {
 		return cookie, err
 	}
-	err = s.cfg.Log.Record(ctx, policy.Entry{
-		Event: policy.LoggedOut, Actor: who.Name, Role: who.Role, Session: who.Session, Remote: who.Remote,
-	})
+	err = s.cfg.Log.Record(ctx, policy.LoggedOutEntry(who))
 	if err != nil {
 		s.cfg.Logger.ErrorContext(ctx, "a logout could not be logged", "user", who.Name, "session", who.Session, "err", err)
 	}

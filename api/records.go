@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/hex"
-	"strconv"
 	"time"
 
 	"klarsyn/camera"
@@ -118,12 +117,9 @@ func (s *Server) audit(ctx context.Context, in *auditInput) (*auditOutput, error
 // readLog logs that the log is read, and with which question, before it shows anything.
 func (s *Server) readLog(ctx context.Context, q LogQuery) (entries []LogEntry, more bool, err error) {
 	who, _ := subjectOf(ctx)
-	err = s.cfg.Log.Record(ctx, policy.Entry{
-		Event: policy.LogRead, Actor: who.Name, Role: who.Role, Session: who.Session, Remote: who.Remote, Decision: "allow",
-		Details: map[string]string{
-			"before": strconv.FormatInt(q.Before, 10), "limit": strconv.Itoa(q.Limit), "event": string(q.Event), "actor": q.Actor, "case": q.Case,
-		},
-	})
+	err = s.cfg.Log.Record(ctx, policy.LogReadEntry(who, policy.LogQuestion{
+		Before: q.Before, Limit: q.Limit, Event: q.Event, Actor: q.Actor, Case: q.Case,
+	}))
 	if err != nil {
 		return nil, false, logFailed(err)
 	}

@@ -128,10 +128,10 @@ func (s *Server) admitted(c *gin.Context, rule access) error {
 	}
 	switch {
 	case rule.auth == machine && who.Role != policy.Operator:
-		return s.deny(ctx, policy.Entry{Object: routeOf(c), Reason: reasonRole}, errForbidden)
+		return s.deny(ctx, policy.Denial{Object: routeOf(c), Reason: reasonRole}, errForbidden)
 	case rule.footage && embedded(c.Request):
-		e := policy.Entry{Object: clipObject(c.Param("id")), Reason: reasonCrossOrigin, Details: map[string]string{"action": string(rule.action)}}
-		return s.deny(ctx, e, errCrossOrigin)
+		d := policy.Denial{Object: clipObject(c.Param("id")), Action: rule.action, Reason: reasonCrossOrigin}
+		return s.deny(ctx, d, errCrossOrigin)
 	}
 	if err := s.touch(ctx, rule.polled); err != nil {
 		return err

@@ -58,23 +58,12 @@ func (s *Server) tile(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	err := s.cfg.Log.Record(ctx, policy.Entry{
-		Event: policy.LogRead, Actor: who.Name, Role: who.Role, Session: who.Session, Remote: who.Remote, Decision: "allow",
-		Details: map[string]string{"tile": clippedName(name)},
-	})
+	err := s.cfg.Log.Record(ctx, policy.LogReadEntry(who, policy.LogQuestion{File: name}))
 	if err != nil {
 		s.fail(c, logFailed(err))
 		return
 	}
 	s.logFile(c, "tile/"+name, tilesMedia)
-}
-
-// clippedName is what of a name is fit for the log.
-func clippedName(name string) string {
-	if len(name) > 64 {
-		return name[:64]
-	}
-	return strings.ToValidUTF8(name, "?")
 }
 
 func (s *Server) logFile(c *gin.Context, name, media string) {

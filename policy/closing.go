@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"errors"
-	"strconv"
 	"time"
 )
 
@@ -70,18 +69,7 @@ func (g *Gate) closeOwn(ctx context.Context) error {
 
 func (g *Gate) close(ctx context.Context, viewing string, now, idleSince time.Time, why string) error {
 	_, err := g.cfg.Viewings.Close(ctx, viewing, now, idleSince, func(v Viewing, t Totals) Entry {
-		return Entry{
-			Time: now, Event: ViewingClosed,
-			Actor: v.Subject.Name, Role: v.Subject.Role, Session: v.Subject.Session, Remote: v.Subject.Remote,
-			Object: "clip:" + v.Clip, Permit: v.Permit, PermitVersion: v.PermitVersion,
-			Purpose: v.Purpose, Case: v.Case, Reason: why,
-			Details: map[string]string{
-				"viewing": v.ID, "camera": v.Camera,
-				"responses": strconv.Itoa(t.Responses), "unfinished": strconv.Itoa(t.Unfinished),
-				"bytes":   strconv.FormatInt(t.Bytes, 10),
-				"seconds": strconv.FormatFloat(t.Seconds, 'f', 3, 64),
-			},
-		}
+		return ViewingClosedEntry(v, now, why, t)
 	})
 	return err
 }

@@ -110,7 +110,7 @@ func (c *Coalescer) begin(s series, e Entry) *repeats {
 func (r *repeats) count(from string, e Entry, n int) {
 	key := same{e.Event, e.Actor, e.Object, e.Reason}
 	if r.more[key] == nil && len(r.more) >= maxSame {
-		e = Entry{Event: e.Event, Actor: UnknownActor, Remote: e.Remote, Decision: e.Decision, Reason: "various"}
+		e = various(e)
 		key = same{e.Event, e.Actor, e.Object, e.Reason}
 	}
 	k := r.more[key]

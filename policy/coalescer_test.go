@@ -13,9 +13,7 @@ import (
 )
 
 func stranger(remote, object string) policy.Entry {
-	return policy.Entry{
-		Event: policy.Denied, Actor: policy.UnknownActor, Remote: remote, Object: object, Decision: "deny", Reason: "not-logged-in",
-	}
+	return policy.DeniedEntry(policy.Subject{Remote: remote}, policy.Denial{Object: policy.KindRoute.Of(object), Reason: "not-logged-in"})
 }
 
 // total is how many denials the entries stand for.
@@ -122,7 +120,7 @@ func TestCoalescedActorsStayApart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // a client that left is logged all the same
 	for _, actor := range []string{"anna", policy.UnknownActor, "bo", "anna", "bo", "anna"} {
-		e := stranger("192.0.2.7", "")
+		e := stranger("192.0.2.7", "a")
 		e.Actor = actor
 		if err := c.Record(ctx, "login", e); err != nil {
 			t.Error(err)

@@ -160,12 +160,10 @@ func missing(subject Subject, r Request) string {
 }
 
 func (g *Gate) deny(ctx context.Context, subject Subject, r Request, reason string, verdict Verdict) error {
-	entry := entryOf(subject, r, verdict)
-	entry.Event, entry.Decision, entry.Reason = Denied, "deny", reason
-	entry.Purpose, entry.Case = clipped(r.Purpose), clipped(r.Case)
-	if entry.Actor == "" {
-		entry.Actor = UnknownActor
-	}
+	entry := DeniedEntry(subject, Denial{
+		Object: KindClip.Of(r.Clip), Action: r.Action, Camera: r.Camera, Permit: r.Permit.version(),
+		Purpose: r.Purpose, Case: r.Case, Verdict: verdict, Reason: reason,
+	})
 	if err := g.cfg.Log.Record(ctx, entry); err != nil {
 		return fmt.Errorf("%w: denial of clip %s: %w", ErrLogUnavailable, r.Clip, err)
 	}
@@ -182,25 +180,15 @@ func (g *Gate) openViewing(ctx context.Context, subject Subject, r Request, verd
 		ID: id.String(), Clip: r.Clip, Camera: r.Camera, Permit: r.Permit.ID, PermitVersion: r.Permit.Version,
 		Subject: subject, Purpose: r.Purpose, Case: r.Case, Opened: now, Active: now,
 	}
-	entry := entryOf(subject, r, verdict)
-	entry.ID, entry.Time, entry.Event, entry.Decision = viewing.ID, now, ViewingOpened, "allow"
-	entry.Purpose, entry.Case, entry.Reason = r.Purpose, r.Case, r.Reason
-	entry.Approval = DemoPolicy
+	entry := ViewingOpenedEntry(viewing, Access{
+		Why: Why{r.Purpose, r.Case, r.Reason}, Verdict: verdict, Approval: Approval{ID: DemoPolicy},
+	})
 	opened, err := g.cfg.Viewings.Open(ctx, viewing, entry)
 	if err != nil {
 		return Viewing{}, fmt.Errorf("%w: viewing of clip %s: %w", ErrLogUnavailable, r.Clip, err)
 	}
 	g.used(opened.ID, 0)
 	return opened, nil
-}
-
-func entryOf(subject Subject, r Request, verdict Verdict) Entry {
-	return Entry{
-		Actor: subject.Name, Role: subject.Role, Session: subject.Session, Remote: subject.Remote,
-		Object: "clip:" + r.Clip, Permit: r.Permit.ID, PermitVersion: r.Permit.Version,
-		Rule: verdict.Rule, Revision: verdict.Revision,
-		Details: map[string]string{"camera": r.Camera, "action": string(r.Action)},
-	}
 }
 
 // Respond notes that a response under the grant begins. It must be called before the response's first

@@ -103,6 +103,9 @@ func (p Permit) Validate() error {
 // Ref names this version for logs and rows, for example "plattan@1".
 func (p Permit) Ref() string { return p.ID + "@" + strconv.Itoa(p.Version) }
 
+// version names this version for entries.
+func (p Permit) version() PermitRef { return PermitRef{p.ID, p.Version} }
+
 // Until is the deadline of footage whose first frame was taken at start: unreadable and deleted from
 // that instant on. See Period.After for how months, days and the two odd nights of a year are counted.
 func (p Permit) Until(start time.Time) time.Time { return p.Retention.After(start) }

@@ -52,6 +52,19 @@ func clipped(s string) string {
 	if printable(s, maxCase) {
 		return s
 	}
-	runes := []rune(strings.ToValidUTF8(s[:min(len(s), utf8.UTFMax*maxCase)], "?"))
-	return fmt.Sprintf("%+q", string(runes[:min(len(runes), maxCase)]))
+	return quoted(s, maxCase)
+}
+
+// bounded is what of a text from outside is fit for a field of that many characters.
+func bounded(s string, limit int) string {
+	if printable(s, limit) {
+		return s
+	}
+	q := quoted(s, limit) // only ASCII, but longer than what it quotes
+	return q[:min(len(q), limit)]
+}
+
+func quoted(s string, limit int) string {
+	runes := []rune(strings.ToValidUTF8(s[:min(len(s), utf8.UTFMax*limit)], "?"))
+	return fmt.Sprintf("%+q", string(runes[:min(len(runes), limit)]))
 }

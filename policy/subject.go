@@ -20,6 +20,8 @@ type Subject struct {
 	Role    Role
 	Session string // a short non-secret handle of the session, the same in every log entry of it
 	Remote  string // client address without port
+	MFA     string // second factor of the login; empty: none
+	Client  string // what the client calls itself: its User-Agent
 }
 
 // Action is something that the rules allow or deny.

@@ -72,7 +72,11 @@ func (s *site) exportLog(ctx context.Context, out string, p *progress) (audit.Ex
 	if err != nil {
 		return audit.Exported{}, err
 	}
-	e := policy.Entry{Event: policy.LogExported, Actor: commandActor(), Object: "log:" + originOf(public), Decision: "allow"}
+	size, err := s.log.Size(ctx)
+	if err != nil {
+		return audit.Exported{}, err
+	}
+	e := policy.LogExportedEntry(policy.Subject{Name: commandActor()}, originOf(public), 0, size, policy.Recipient{Name: out})
 	if err := s.log.Record(ctx, e); err != nil {
 		return audit.Exported{}, err
 	}
@@ -146,9 +150,7 @@ see the rest of the log, and holds when the entry itself is gone. Asking for it 
 }
 
 func (s *site) proveEntry(ctx context.Context, index int64, out string) error {
-	e := policy.Entry{
-		Event: policy.LogRead, Actor: commandActor(), Decision: "allow", Details: map[string]string{"proof": strconv.FormatInt(index, 10)},
-	}
+	e := policy.LogReadEntry(policy.Subject{Name: commandActor()}, policy.LogQuestion{Proof: strconv.FormatInt(index, 10)})
 	if err := s.log.Record(ctx, e); err != nil {
 		return err
 	}

@@ -88,7 +88,7 @@ func (e everywhere) Remains(ctx context.Context, key string) (int, error) {
 type reaping struct{ age, every time.Duration }
 
 func openRetain(ctx context.Context, s *site, r reaping) *retain {
-	books := s.catalogue("service:retain")
+	books := s.catalogue(retainActor)
 	re := &retain{site: s, books: books}
 	re.sweeper = retention.NewSweeper(retention.SweeperConfig{
 		Ledger: books, Clock: s.clock, Log: s.logger,
@@ -159,7 +159,7 @@ func (re *retain) permitsAt(at time.Time) []string {
 // that is numbered, and without keys that are minted.
 func (re *retain) run(ctx context.Context) error {
 	logger := re.site.logger
-	re.record(ctx, policy.ServiceStarted)
+	re.record(ctx, policy.ServiceStartedEntry(retainActor))
 	// The log is numbered to the last entry that deletion writes: it stops last.
 	numbering, stopNumbering := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopNumbering()
@@ -182,7 +182,7 @@ func (re *retain) run(ctx context.Context) error {
 
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	re.record(last, policy.ServiceStopped)
+	re.record(last, policy.ServiceStoppedEntry(retainActor))
 	stopNumbering()
 	<-numbered
 	if re.site.keyErr == nil {
@@ -191,7 +191,10 @@ func (re *retain) run(ctx context.Context) error {
 	return errors.Join(re.faults.err(), re.close())
 }
 
-func (re *retain) record(ctx context.Context, e policy.Event) {
-	err := re.site.log.Record(ctx, policy.Entry{Event: e, Actor: "service:retain"})
+// retainActor is who the log says retain is.
+const retainActor = "service:retain"
+
+func (re *retain) record(ctx context.Context, e policy.Entry) {
+	err := re.site.log.Record(ctx, e)
 	re.faults.add(re.site.logger, "audit log", err)
 }

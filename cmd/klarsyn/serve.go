@@ -123,7 +123,7 @@ const serveActor = "service:serve"
 // there to note it, and the accounts to log who failed to get in. The key store is closed last.
 func (sv *serve) run(ctx context.Context, l net.Listener) error {
 	s := sv.site
-	if err := sv.record(ctx, policy.ServiceStarted); err != nil {
+	if err := sv.record(ctx, policy.ServiceStartedEntry(serveActor)); err != nil {
 		return errors.Join(err, l.Close(), sv.keyDB.Close())
 	}
 	if addr, ok := l.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() && !sv.reach.encrypted() {
@@ -144,14 +144,14 @@ func (sv *serve) run(ctx context.Context, l net.Listener) error {
 	stopBack()
 	err = errors.Join(err, behind.Wait())
 
-	return errors.Join(err, sv.record(ctx, policy.ServiceStopped), sv.keyDB.Close())
+	return errors.Join(err, sv.record(ctx, policy.ServiceStoppedEntry(serveActor)), sv.keyDB.Close())
 }
 
 // record logs that serve starts or stops, also when it was told to stop meanwhile.
-func (sv *serve) record(ctx context.Context, e policy.Event) error {
+func (sv *serve) record(ctx context.Context, e policy.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
-	return sv.site.log.Record(ctx, policy.Entry{Event: e, Actor: serveActor})
+	return sv.site.log.Record(ctx, e)
 }
 
 // cameraInfos is what the interface may tell of the cameras: no address, no credential.

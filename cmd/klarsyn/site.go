@@ -215,18 +215,18 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 
 // checkClock says aloud, once, that a clock is not what it was.
 func (s *site) checkClock(ctx context.Context) error {
-	what := ""
+	what, state := "", policy.ClockBehind
 	if behind := s.clock.Behind(); behind > retention.ClockTolerance {
 		what = fmt.Sprintf("the system clock is %s behind the last log entry; deadlines go by the later of the two", behind.Round(time.Second))
 	}
 	if _, err := s.clock.Deleting(); err != nil {
-		what = err.Error()
+		what, state = err.Error(), policy.ClockDoubted
 	}
 	if what == "" {
 		return nil
 	}
 	s.logger.Error("clock fault", "what", what)
-	return s.log.Record(ctx, policy.Entry{Event: policy.ClockFault, Actor: "service", Reason: what})
+	return s.log.Record(ctx, policy.ClockFaultEntry("service", state, what))
 }
 
 func (s *site) catalogue(actor string) *catalogue.Catalogue {

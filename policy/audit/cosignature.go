@@ -74,9 +74,7 @@ func (l *Log) keepCosignature(ctx context.Context, one verify.Cosigned) error {
 		if last.Valid && now.Sub(micros(last.Int64)) < time.Hour {
 			return nil
 		}
-		return l.Append(ctx, tx, policy.Entry{
-			Event: policy.CheckpointCosigned, Actor: "witness:" + one.Witness, Object: fmt.Sprintf("checkpoint:%d", one.Checkpoint),
-		})
+		return l.Append(ctx, tx, policy.CheckpointCosignedEntry(one.Witness, one.Checkpoint))
 	})
 }
 

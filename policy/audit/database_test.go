@@ -60,7 +60,7 @@ func record(t testing.TB, l *audit.Log, n int) {
 	for i := range n {
 		e := policy.Entry{
 			Event: policy.ClipCommitted, Actor: "service:ingest", Object: fmt.Sprintf("clip:%d", i),
-			Case: "K-1", Details: map[string]string{"b": "<&>", "a": "å"},
+			Permit: "plattan", PermitVersion: 1, Case: "K-1", Details: map[string]string{"b": "<&>", "a": "å", "sha256": "0"},
 		}
 		if err := l.Record(t.Context(), e); err != nil {
 			t.Fatal(err)

@@ -111,7 +111,7 @@ func TestNoGrantWithoutTheLog(t *testing.T) {
 			d.SetMaxOpenConns(1)
 			exec(t, d.DB, `PRAGMA max_page_count = 1`) // SQLite makes that the present size
 			l := newLog(t, d.DB, nil)
-			for l.Record(t.Context(), policy.Entry{Event: "e", Actor: "a"}) == nil {
+			for l.Record(t.Context(), policy.ServiceStartedEntry("a")) == nil {
 				continue // what is larger than this does not fit either
 			}
 			return d.DB

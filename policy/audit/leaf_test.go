@@ -33,9 +33,9 @@ func FuzzDecode(f *testing.F) {
 func TestLeafIsCanonical(t *testing.T) {
 	leaf, err := encode(policy.Entry{
 		ID: "01JD4Z9S5T8Q4W1V9D3M2N7K6P", Time: time.Date(2026, 11, 20, 12, 0, 0, 5000, time.UTC), Event: policy.Denied,
-		Actor: "anna", Details: map[string]string{"b": "<&>", "a": "å"},
+		Actor: "anna", Decision: "deny", Details: map[string]string{"b": "<&>", "a": "å"},
 	})
-	const want = `{"id":"01JD4Z9S5T8Q4W1V9D3M2N7K6P","time":"2026-11-20T12:00:00.000005Z","event":"denied","actor":"anna","details":{"a":"å","b":"<&>"}}`
+	const want = `{"id":"01JD4Z9S5T8Q4W1V9D3M2N7K6P","time":"2026-11-20T12:00:00.000005Z","event":"denied","actor":"anna","decision":"deny","details":{"a":"å","b":"<&>"}}`
 	if err != nil || string(leaf) != want {
 		t.Errorf("leaf %s, error %v, want %s", leaf, err, want)
 	}

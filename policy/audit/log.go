@@ -93,6 +93,7 @@ func (l *Log) prepare(e policy.Entry) (pending, error) {
 	if e.Time.IsZero() {
 		e.Time = now
 	}
+	e = e.Stamped(e.Time)
 	e.Time = e.Time.UTC().Truncate(time.Microsecond)
 	if e.ID == "" {
 		id, err := l.ids.next(now)
@@ -123,7 +124,7 @@ func notLogged(what string, err error) error {
 // Probe writes an entry and takes it back: it fails when Record would, and leaves nothing.
 func (l *Log) Probe(ctx context.Context) error {
 	err := l.within(ctx, func(tx *sql.Tx) error {
-		if err := l.Append(ctx, tx, policy.Entry{Event: policy.ServiceStarted, Actor: "service:probe"}); err != nil {
+		if err := l.Append(ctx, tx, policy.ServiceStartedEntry("service:probe")); err != nil {
 			return err
 		}
 		return errProbed

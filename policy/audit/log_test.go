@@ -30,7 +30,7 @@ func TestEntryStandsOrFallsWithItsTransaction(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Append(t.Context(), tx, policy.Entry{Event: policy.ClipShredded, Actor: "service:retain"}); err != nil {
+		if err := l.Append(t.Context(), tx, policy.ServiceStartedEntry("service:retain")); err != nil {
 			t.Fatal(err)
 		}
 		if commit {
@@ -52,8 +52,8 @@ func TestWhatCannotBeLoggedSaysSo(t *testing.T) {
 	for name, e := range map[string]policy.Entry{
 		"no event":     {Actor: "anna"},
 		"no actor":     {Event: policy.Denied},
-		"not a ULID":   {Event: policy.Denied, Actor: "anna", ID: "1"},
-		"far too long": {Event: policy.Denied, Actor: strings.Repeat("a", 20_000)},
+		"not a ULID":   {Event: policy.Denied, Actor: "anna", Decision: "deny", ID: "1"},
+		"far too long": {Event: policy.Denied, Actor: strings.Repeat("a", 20_000), Decision: "deny"},
 	} {
 		db := fresh(t).DB
 		if err := newLog(t, db, nil).Record(t.Context(), e); !errors.Is(err, policy.ErrLogUnavailable) {
@@ -65,7 +65,7 @@ func TestWhatCannotBeLoggedSaysSo(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Record(t.Context(), policy.Entry{Event: policy.Denied, Actor: "anna"}); !errors.Is(err, policy.ErrLogUnavailable) {
+	if err := l.Record(t.Context(), policy.Entry{Event: policy.Denied, Actor: "anna", Decision: "deny"}); !errors.Is(err, policy.ErrLogUnavailable) {
 		t.Errorf("database closed: error %v, want ErrLogUnavailable", err)
 	}
 }
@@ -102,10 +102,11 @@ func TestSequencingNumbersEverythingAndSigns(t *testing.T) {
 func TestEntriesAreFound(t *testing.T) {
 	db := fresh(t).DB
 	l := newLog(t, db, key(t))
+	clips := map[string]string{"clips": "A"}
 	entries := []policy.Entry{
-		{Event: policy.LoggedIn, Actor: "anna", Time: start},
-		{Event: policy.ViewingOpened, Actor: "anna", Object: "clip:A", Case: "K-1", Time: start.Add(time.Minute)},
-		{Event: policy.ViewingOpened, Actor: "bo", Object: "clip:A", Case: "K-2", Time: start.Add(2 * time.Minute)},
+		{Event: policy.LoggedIn, Actor: "anna", Role: policy.Auditor, Session: "s1", Decision: "allow", Time: start},
+		{Event: policy.HoldLifted, Actor: "anna", Role: policy.Investigator, Object: "hold:1", Case: "K-1", Reason: "r", Details: clips, Time: start.Add(time.Minute)},
+		{Event: policy.HoldLifted, Actor: "bo", Role: policy.Investigator, Object: "hold:2", Case: "K-2", Reason: "r", Details: clips, Time: start.Add(2 * time.Minute)},
 	}
 	for _, e := range entries {
 		if err := l.Record(t.Context(), e); err != nil {
@@ -122,7 +123,7 @@ func TestEntriesAreFound(t *testing.T) {
 		"since":    {audit.Query{Since: start.Add(time.Minute)}, []int64{1, 2}},
 		"event":    {audit.Query{Event: policy.LoggedIn}, []int64{0}},
 		"actor":    {audit.Query{Actor: "anna"}, []int64{0, 1}},
-		"newest":   {audit.Query{Event: policy.ViewingOpened, Newest: true}, []int64{2, 1}},
+		"newest":   {audit.Query{Event: policy.HoldLifted, Newest: true}, []int64{2, 1}},
 		"case":     {audit.Query{Case: "K-2"}, []int64{2}},
 		"both":     {audit.Query{Actor: "anna", Case: "K-2"}, nil},
 		"injected": {audit.Query{Actor: "' OR 1=1 --"}, nil},
@@ -333,10 +334,12 @@ func exec(t testing.TB, db *sql.DB, query string, args ...any) {
 	}
 }
 
+var someClip = policy.ClipRef{ID: "01JD4Z9S5T8Q4W1V9D3M2N7K6P", Permit: policy.PermitRef{ID: "plattan", Version: 1}}
+
 func BenchmarkRecord(b *testing.B) {
 	db := fresh(b).DB
 	l := newLog(b, db, nil)
-	e := policy.Entry{Event: policy.ClipCommitted, Actor: "service:ingest", Object: "clip:01JD4Z9S5T8Q4W1V9D3M2N7K6P", Permit: "plattan", PermitVersion: 1}
+	e := policy.ClipCommittedEntry("service:ingest", someClip, policy.Seal{})
 	for b.Loop() {
 		if err := l.Record(b.Context(), e); err != nil {
 			b.Fatal(err)
@@ -355,7 +358,7 @@ func BenchmarkSequenceAndVerify(b *testing.B) {
 		b.Fatal(err)
 	}
 	for range n {
-		if err := l.Append(b.Context(), tx, policy.Entry{Event: policy.ClipCommitted, Actor: "service:ingest", Object: "clip:01JD4Z9S5T8Q4W1V9D3M2N7K6P"}); err != nil {
+		if err := l.Append(b.Context(), tx, policy.ClipCommittedEntry("service:ingest", someClip, policy.Seal{})); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -476,7 +476,7 @@ func TestRecordingTogether(t *testing.T) {
 				if (w+i)%7 == 0 {
 					cancel() // gone before its turn, or too late to matter
 				}
-				e := policy.Entry{Event: policy.Denied, Actor: fmt.Sprintf("w%d-%d", w, i)}
+				e := policy.Entry{Event: policy.Denied, Decision: "deny", Actor: fmt.Sprintf("w%d-%d", w, i)}
 				err := l.Record(ctx, e)
 				cancel()
 				if n := count(t, db, e.Actor); (err == nil) != (n == 1) {
@@ -514,14 +514,14 @@ func count(t testing.TB, db *sql.DB, actor string) (n int) {
 func TestOneThatFailsFailsAlone(t *testing.T) {
 	db := fresh(t).DB
 	l := newLog(t, db, nil)
-	taken := policy.Entry{ID: "01JD4Z9S5T8Q4W1V9D3M2N7K6P", Event: policy.Denied, Actor: "first"}
+	taken := policy.Entry{ID: "01JD4Z9S5T8Q4W1V9D3M2N7K6P", Event: policy.Denied, Decision: "deny", Actor: "first"}
 	if err := l.Record(t.Context(), taken); err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {
-			e := policy.Entry{Event: policy.Denied, Actor: "bo"}
+			e := policy.Entry{Event: policy.Denied, Decision: "deny", Actor: "bo"}
 			if i%4 == 0 {
 				e = taken
 			}

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-	"strconv"
 	"time"
 
 	"klarsyn/policy"
 	"klarsyn/policy/audit/leaf"
-	"klarsyn/policy/audit/verify"
 )
 
 // maxPruned bounds how many bundles of entries go in one transaction.
@@ -65,12 +63,9 @@ func (l *Log) prunable(ctx context.Context, tx *sql.Tx, now time.Time) (prunable
 	return p, nil
 }
 
-// details are what the log says of it.
-func (p prunable) details() map[string]string {
-	return map[string]string{
-		verify.FirstEntry: strconv.FormatInt(p.entry, 10), verify.FirstCheckpoint: strconv.FormatInt(p.checkpoint, 10),
-		"keep": p.keep.String(),
-	}
+// pruning is what the log says of it; verify.PrunedEvent and its details are read back by whoever checks.
+func (p prunable) pruning() policy.Pruning {
+	return policy.Pruning{FirstEntry: p.entry, FirstCheckpoint: p.checkpoint, Keep: p.keep.String()}
 }
 
 // remove removes the entries, the checkpoints of which no bundle is left, and the viewings that ended then.

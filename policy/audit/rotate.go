@@ -120,15 +120,10 @@ func rotations(ctx context.Context, from queryer) ([]string, error) {
 func (l *Log) ownEntries(present, next *Key, old prunable) ([]pending, error) {
 	var entries []policy.Entry
 	if next != nil {
-		entries = append(entries, policy.Entry{
-			Event: policy.LogKeyRotated, Actor: sequencerActor, Object: "log:" + present.Signer.Name(),
-			Details: map[string]string{"old": present.Public, "new": next.Public},
-		})
+		entries = append(entries, policy.LogKeyRotatedEntry(sequencerActor, present.Signer.Name(), present.Public, next.Public))
 	}
 	if old.any {
-		entries = append(entries, policy.Entry{
-			Event: policy.LogPruned, Actor: sequencerActor, Object: "log:" + present.Signer.Name(), Details: old.details(),
-		})
+		entries = append(entries, policy.LogPrunedEntry(sequencerActor, present.Signer.Name(), old.pruning()))
 	}
 	var own []pending
 	for _, e := range entries {

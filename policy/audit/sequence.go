@@ -329,8 +329,9 @@ func number(ctx context.Context, tx *sql.Tx, t *edge, leaves []pending, stamp ti
 		var move, remove inserted
 		for i, p := range some {
 			e, err := decode(p.entry)
-			if err != nil { // somebody else than Append put it there; it must not keep the log from growing
-				e = policy.Entry{}
+			if err != nil { // somebody else than Append put it there: it is numbered all the same, and found by no search
+				var none policy.Entry
+				e = none
 			}
 			move.row(first+int64(i), p.id, stamp.UnixMicro(), p.at, string(e.Event), e.Actor, e.Object, e.Case, p.entry)
 			remove.value(p.id)

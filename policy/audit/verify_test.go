@@ -282,7 +282,7 @@ func TestVerifyALogThatNobodyRuns(t *testing.T) {
 		return report
 	}
 	clean(t, stopped())
-	e := policy.Entry{Event: policy.Denied, Actor: "anna", Time: time.Now().Add(-time.Minute)}
+	e := policy.Entry{Event: policy.Denied, Actor: "anna", Decision: "deny", Time: time.Now().Add(-time.Minute)}
 	if err := l.Record(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}

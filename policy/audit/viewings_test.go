@@ -31,7 +31,7 @@ func proposed(at time.Time) (policy.Viewing, policy.Entry) {
 		Purpose: policy.CrimeInvestigation, Case: "K-1", Opened: at, Active: at,
 	}
 	e := entryOf(v)
-	e.ID, e.Time, e.Event = v.ID, at, policy.ViewingOpened
+	e.ID, e.Time, e.Event, e.Approval, e.Decision = v.ID, at, policy.ViewingOpened, policy.DemoPolicy, "allow"
 	return v, e
 }
 

@@ -98,7 +98,7 @@ func (a *Accounts) Create(ctx context.Context, name string, role policy.Role, pa
 		return fmt.Errorf("create account %s: %w", name, err)
 	}
 	now := a.cfg.Now().UnixMicro()
-	entry := policy.Entry{Event: policy.AccountCreated, Object: "account:" + name, Details: map[string]string{"role": string(role)}}
+	entry := policy.AccountCreatedEntry(a.cfg.Actor, name, role)
 	return a.change(ctx, entry, ErrExists, `
 		INSERT INTO identity_account (name, role, hash, created, changed) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (name) DO NOTHING`, name, string(role), hash, now, now)
@@ -113,7 +113,7 @@ func (a *Accounts) SetPassword(ctx context.Context, name, password string) error
 	if err != nil {
 		return fmt.Errorf("set password of %s: %w", name, err)
 	}
-	entry := policy.Entry{Event: policy.AccountChanged, Object: "account:" + name, Details: map[string]string{"changed": "password"}}
+	entry := policy.AccountChangedEntry(a.cfg.Actor, name, policy.AccountChange{What: "password"})
 	return a.change(ctx, entry, ErrNoAccount, `UPDATE identity_account SET hash = $1, changed = $2 WHERE name = $3`,
 		hash, a.cfg.Now().UnixMicro(), name)
 }
@@ -123,14 +123,14 @@ func (a *Accounts) SetRole(ctx context.Context, name string, role policy.Role) e
 	if !slices.Contains(policy.Roles(), role) {
 		return fmt.Errorf("set role of %s to %q: %w", name, role, ErrBadRole)
 	}
-	entry := policy.Entry{Event: policy.AccountChanged, Object: "account:" + name, Details: map[string]string{"changed": "role", "role": string(role)}}
+	entry := policy.AccountChangedEntry(a.cfg.Actor, name, policy.AccountChange{What: "role", Role: role})
 	return a.change(ctx, entry, ErrNoAccount, `UPDATE identity_account SET role = $1, changed = $2 WHERE name = $3`,
 		string(role), a.cfg.Now().UnixMicro(), name)
 }
 
 // Enable lets an account that was disabled log in again.
 func (a *Accounts) Enable(ctx context.Context, name string) error {
-	entry := policy.Entry{Event: policy.AccountChanged, Object: "account:" + name, Details: map[string]string{"changed": "enabled"}}
+	entry := policy.AccountChangedEntry(a.cfg.Actor, name, policy.AccountChange{What: "enabled"})
 	return a.change(ctx, entry, ErrNoAccount, `UPDATE identity_account SET disabled = NULL, changed = $1 WHERE name = $2`,
 		a.cfg.Now().UnixMicro(), name)
 }
@@ -138,7 +138,7 @@ func (a *Accounts) Enable(ctx context.Context, name string) error {
 // Disable ends an account: no login, and its sessions are over.
 func (a *Accounts) Disable(ctx context.Context, name string) error {
 	now := a.cfg.Now().UnixMicro()
-	entry := policy.Entry{Event: policy.AccountChanged, Object: "account:" + name, Details: map[string]string{"changed": "disabled"}}
+	entry := policy.AccountChangedEntry(a.cfg.Actor, name, policy.AccountChange{What: "disabled"})
 	return a.change(ctx, entry, ErrNoAccount, `UPDATE identity_account SET disabled = $1, changed = $2 WHERE name = $3`, now, now, name)
 }
 
@@ -156,7 +156,6 @@ func (a *Accounts) change(ctx context.Context, entry policy.Entry, none error, s
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return fmt.Errorf("%s of %s: %w", entry.Event, entry.Object, errors.Join(none, err))
 	}
-	entry.Actor = a.cfg.Actor
 	if err := a.cfg.Log.Append(ctx, tx, entry); err != nil {
 		return fmt.Errorf("%s of %s: %w", entry.Event, entry.Object, err)
 	}

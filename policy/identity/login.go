@@ -56,9 +56,7 @@ func (a *Accounts) Authenticate(ctx context.Context, name, password, remote stri
 		return policy.Subject{}, ErrBadLogin
 	}
 	subject := policy.Subject{Name: name, Role: found.role, Session: newHandle(), Remote: remote}
-	err = a.cfg.Log.Record(ctx, policy.Entry{
-		Event: policy.LoggedIn, Actor: name, Role: subject.Role, Session: subject.Session, Remote: remote, Decision: "allow",
-	})
+	err = a.cfg.Log.Record(ctx, policy.LoggedInEntry(subject))
 	if err != nil {
 		try.undo()
 		return policy.Subject{}, fmt.Errorf("log in: %w", err)
@@ -70,9 +68,7 @@ func (a *Accounts) Authenticate(ctx context.Context, name, password, remote stri
 // failed logs a failure or counts it. kind is no finer than what the answer tells: with the account or
 // the reason in it, the time that the answer takes would tell whether the account exists.
 func (a *Accounts) failed(ctx context.Context, kind, actor, remote, reason string) error {
-	err := a.failures.Record(ctx, kind, policy.Entry{
-		Event: policy.LoginFailed, Actor: actor, Remote: remote, Decision: "deny", Reason: reason,
-	})
+	err := a.failures.Record(ctx, kind, policy.LoginFailedEntry(policy.Subject{Name: actor, Remote: remote}, reason))
 	if err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}

@@ -62,10 +62,7 @@ func keep(ctx context.Context, db *sql.DB, log policy.Log, actor string, now tim
 	if err != nil {
 		return err
 	}
-	entry := policy.Entry{
-		Event: policy.RulesActivated, Actor: actor, Object: "rules:" + current.name, Revision: current.name,
-		Details: map[string]string{"before": newest},
-	}
+	entry := policy.RulesActivatedEntry(actor, current.name, newest)
 	if err := log.Append(ctx, tx, entry); err != nil {
 		return err
 	}

@@ -125,10 +125,7 @@ func flag(b bool) int64 {
 	return 0
 }
 
-// entry is an audit entry about a clip.
-func (c *Catalogue) entry(e policy.Event, clip retention.Clip, details map[string]string) policy.Entry {
-	return policy.Entry{
-		Event: e, Actor: c.Actor, Object: "clip:" + clip.ID,
-		Permit: clip.Permit, PermitVersion: clip.PermitVersion, Details: details,
-	}
+// refOf is what audit entries say of a clip.
+func refOf(c retention.Clip) policy.ClipRef {
+	return policy.ClipRef{ID: c.ID, Camera: string(c.Camera), Permit: policy.PermitRef{ID: c.Permit, Version: c.PermitVersion}}
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"klarsyn/policy"
@@ -31,9 +30,7 @@ func (c *Catalogue) Claim(ctx context.Context, now time.Time, limit int) ([]rete
 			if _, err := tx.ExecContext(ctx, `DELETE FROM catalogue_header WHERE clip = $1`, clip.ID); err != nil {
 				return err
 			}
-			if err := c.Log.Append(ctx, tx, c.entry(policy.ClipShredded, clip, map[string]string{
-				"deadline": stamp(clip.Deadline), "was": string(clip.State),
-			})); err != nil {
+			if err := c.Log.Append(ctx, tx, policy.ClipShreddedEntry(c.Actor, refOf(clip), clip.Deadline, string(clip.State))); err != nil {
 				return err
 			}
 			clip.State = retention.Deleting
@@ -68,9 +65,8 @@ func (c *Catalogue) Tombstone(ctx context.Context, clip retention.Clip, at time.
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		return c.Log.Append(ctx, tx, c.entry(policy.ClipDeleted, clip, map[string]string{
-			"deadline": stamp(clip.Deadline), "deleted": stamp(at),
-			"removed": strconv.Itoa(removed), "listed": strconv.Itoa(listed),
+		return c.Log.Append(ctx, tx, policy.ClipDeletedEntry(c.Actor, refOf(clip), policy.Deletion{
+			Deadline: clip.Deadline, Deleted: at, Removed: removed, Listed: listed,
 		}))
 	})
 }
@@ -131,7 +127,7 @@ func (c *Catalogue) PublishRecipient(ctx context.Context, permit, day, recipient
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		return c.Log.Append(ctx, tx, policy.Entry{Event: policy.DayKeyMinted, Actor: c.Actor, Object: "day-key:" + permit + "/" + day, Permit: permit})
+		return c.Log.Append(ctx, tx, policy.DayKeyMintedEntry(c.Actor, policy.DayKey{Permit: permit, Day: day}))
 	})
 }
 
@@ -157,16 +153,13 @@ func (c *Catalogue) WithdrawRecipient(ctx context.Context, permit, day string) e
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		return c.Log.Append(ctx, tx, policy.Entry{Event: policy.DayKeyDestroyed, Actor: c.Actor, Object: "day-key:" + permit + "/" + day, Permit: permit})
+		return c.Log.Append(ctx, tx, policy.DayKeyDestroyedEntry(c.Actor, policy.DayKey{Permit: permit, Day: day}))
 	})
 }
 
 // LogOrphan records that an object that no clip owns is being removed.
 func (c *Catalogue) LogOrphan(ctx context.Context, key string, size int64) error {
-	return c.Log.Record(ctx, policy.Entry{
-		Event: policy.OrphanDeleted, Actor: c.Actor, Object: "object:" + key,
-		Details: map[string]string{"size": strconv.FormatInt(size, 10)},
-	})
+	return c.Log.Record(ctx, policy.OrphanDeletedEntry(c.Actor, key, size))
 }
 
 // Overdue counts clips that were due before the given time and still have a trace.

@@ -59,14 +59,11 @@ func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) (opened bool, e
 			return err
 		}
 		opened = true
-		event := policy.CameraStopped
+		stop := policy.Stop{Cause: string(g.Cause), Detail: g.Detail, From: from}
 		if g.Cause == camera.NotPermitted {
-			event = policy.CameraRefused
+			return c.Log.Append(ctx, tx, policy.CameraRefusedEntry(c.Actor, string(g.Camera), stop))
 		}
-		return c.Log.Append(ctx, tx, policy.Entry{
-			Event: event, Actor: c.Actor, Object: "camera:" + string(g.Camera), Reason: g.Detail,
-			Details: map[string]string{"cause": string(g.Cause), "from": stamp(from)},
-		})
+		return c.Log.Append(ctx, tx, policy.CameraStoppedEntry(c.Actor, string(g.Camera), stop))
 	})
 	return opened && err == nil, err
 }

@@ -35,10 +35,7 @@ func (c *Catalogue) Activate(ctx context.Context, p policy.Permit) error {
 			p.ID, p.Version, string(document), micros(c.Now())); err != nil {
 			return err
 		}
-		return c.Log.Append(ctx, tx, policy.Entry{
-			Event: policy.PermitActivated, Actor: c.Actor, Object: "permit:" + p.ID, Permit: p.ID, PermitVersion: p.Version,
-			Details: map[string]string{"document": string(document)},
-		})
+		return c.Log.Append(ctx, tx, policy.PermitActivatedEntry(c.Actor, policy.PermitRef{ID: p.ID, Version: p.Version}, string(document)))
 	})
 }
 

@@ -3,10 +3,8 @@ package catalogue
 import (
 	"context"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"klarsyn/camera"
@@ -29,10 +27,7 @@ func (c *Catalogue) Reserve(ctx context.Context, clip retention.Clip, header []b
 			return err
 		}
 		if resumed {
-			if err := c.Log.Append(ctx, tx, policy.Entry{
-				Event: policy.CameraStarted, Actor: c.Actor, Object: "camera:" + string(clip.Camera),
-				Permit: clip.Permit, PermitVersion: clip.PermitVersion,
-			}); err != nil {
+			if err := c.Log.Append(ctx, tx, policy.CameraStartedEntry(c.Actor, string(clip.Camera), refOf(clip).Permit)); err != nil {
 				return err
 			}
 		}
@@ -46,9 +41,7 @@ func (c *Catalogue) Reserve(ctx context.Context, clip retention.Clip, header []b
 		if _, err := tx.ExecContext(ctx, `INSERT INTO catalogue_header (clip, header) VALUES ($1, $2)`, clip.ID, header); err != nil {
 			return err
 		}
-		return c.Log.Append(ctx, tx, c.entry(policy.ClipReserved, clip, map[string]string{
-			"camera": string(clip.Camera), "from": stamp(clip.Start), "deadline": stamp(clip.Deadline),
-		}))
+		return c.Log.Append(ctx, tx, policy.ClipReservedEntry(c.Actor, refOf(clip), clip.Start, clip.Deadline))
 	})
 }
 
@@ -64,11 +57,11 @@ func (c *Catalogue) End(ctx context.Context, id string, end time.Time, frames in
 // Commit makes a stored and verified clip readable. clip.State says whether it is Committed or Partial.
 // It returns retention.ErrGone when the clip's deadline was faster.
 func (c *Catalogue) Commit(ctx context.Context, clip retention.Clip) error {
-	event := policy.ClipCommitted
+	entry := policy.ClipCommittedEntry
 	switch clip.State {
 	case retention.Committed:
 	case retention.Partial:
-		event = policy.ClipPartial
+		entry = policy.ClipPartialEntry
 	default:
 		return fmt.Errorf("committing clip %s: as %q: want %s or %s", clip.ID, clip.State, retention.Committed, retention.Partial)
 	}
@@ -86,9 +79,8 @@ func (c *Catalogue) Commit(ctx context.Context, clip retention.Clip) error {
 		if err != nil {
 			return err
 		}
-		return c.Log.Append(ctx, tx, c.entry(event, clip, map[string]string{
-			"sha256": hex.EncodeToString(clip.SHA256[:]), "size": strconv.FormatInt(clip.Size, 10),
-			"to": stamp(clip.End), "frames": strconv.Itoa(clip.Frames),
+		return c.Log.Append(ctx, tx, entry(c.Actor, refOf(clip), policy.Seal{
+			SHA256: clip.SHA256, Size: clip.Size, To: clip.End, Frames: clip.Frames,
 		}))
 	})
 }
@@ -103,7 +95,7 @@ func (c *Catalogue) Lose(ctx context.Context, clip retention.Clip, reason string
 		if _, err := tx.ExecContext(ctx, `DELETE FROM catalogue_header WHERE clip = $1`, clip.ID); err != nil {
 			return err
 		}
-		return c.Log.Append(ctx, tx, c.entry(policy.ClipLost, clip, map[string]string{"reason": reason}))
+		return c.Log.Append(ctx, tx, policy.ClipLostEntry(c.Actor, refOf(clip), reason))
 	})
 }
 
