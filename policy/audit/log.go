@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -34,7 +35,7 @@ type Config struct {
 type Log struct {
 	db     *sql.DB
 	engine engine
-	key    *Key
+	key    atomic.Pointer[Key] // nil: this process does not number; changes when another key follows
 	keep   *policy.Period
 	now    func() time.Time
 	logger *slog.Logger
@@ -63,10 +64,12 @@ func New(cfg Config) (*Log, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Log{
-		db: cfg.DB, engine: engine, key: cfg.Key, keep: cfg.Keep, now: cfg.Now, logger: cfg.Logger,
+	l := &Log{
+		db: cfg.DB, engine: engine, keep: cfg.Keep, now: cfg.Now, logger: cfg.Logger,
 		ids: ids{entropy: ulid.Monotonic(rand.Reader, 0)},
-	}, nil
+	}
+	l.key.Store(cfg.Key)
+	return l, nil
 }
 
 // Append writes e inside tx. It is logged when tx commits; its number and proof follow within a second. Id

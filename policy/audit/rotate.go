@@ -65,6 +65,7 @@ func (s *sequencer) promote(next *Key) error {
 		return fmt.Errorf("put the new audit key in its place: %w", err)
 	}
 	s.key = next
+	s.log.key.Store(next)
 	s.log.logger.Info("the log has a new signing key; give its public half to those who check the log", "key", next.Public)
 	return nil
 }

@@ -76,14 +76,15 @@ func (l *Log) Sequence(ctx context.Context) error {
 }
 
 func (l *Log) sequencer() (*sequencer, error) {
-	if l.key == nil {
+	key := l.key.Load()
+	if key == nil {
 		return nil, errors.New("audit sequencer: no signing key was given: this process may append and read only")
 	}
 	holder, err := l.ids.next(l.now())
 	if err != nil {
 		return nil, fmt.Errorf("audit sequencer: name this run: %w", err)
 	}
-	return &sequencer{log: l, key: l.key, holder: holder}, nil
+	return &sequencer{log: l, key: key, holder: holder}, nil
 }
 
 // stop sequences what is left and gives the lease back, so that a clean end leaves a complete log.
