@@ -113,13 +113,15 @@ type Log interface {
 }
 
 // LogQuery selects audit entries: those with an index below Before (0: from the newest on), and where
-// given only those of Event, Actor, Case.
+// given only those of any of Events, of Actor, about Object, of Case, from Since inclusive to Until exclusive.
 type LogQuery struct {
-	Before int64
-	Limit  int
-	Event  policy.Event
-	Actor  string
-	Case   string
+	Before       int64
+	Limit        int
+	Events       []policy.Event
+	Actor        string
+	Object       string
+	Case         string
+	Since, Until time.Time
 }
 
 // LogEntry is an audit entry with its place in the log.

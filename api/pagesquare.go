@@ -236,17 +236,22 @@ func (s *Server) fillAudit(c *gin.Context, who policy.Subject, v *squareView) er
 	if err != nil || !verdict.Allowed {
 		return err
 	}
-	entries, _, err := s.readLog(c.Request.Context(), LogQuery{Limit: auditShown})
+	entries, _, err := s.readLog(c.Request.Context(), logSearch{limit: auditShown})
 	if err != nil {
 		return err
 	}
 	v.Audit = &auditView{}
 	for _, e := range entries {
-		row := auditRow{Number: strconv.FormatInt(e.Index, 10), Time: s.local(e.Entry.Time), Event: string(e.Entry.Event), Actor: e.Entry.Actor,
-			Object: e.Entry.Object, Purpose: v.W.purpose(e.Entry.Purpose), Case: e.Entry.Case, Decision: e.Entry.Decision}
-		v.Audit.Rows = append(v.Audit.Rows, row)
+		v.Audit.Rows = append(v.Audit.Rows, s.auditRow(e, v.W))
 	}
 	return nil
+}
+
+func (s *Server) auditRow(e LogEntry, w words) auditRow {
+	return auditRow{
+		Number: strconv.FormatInt(e.Index, 10), Time: s.local(e.Entry.Time), Event: string(e.Entry.Event), Actor: e.Entry.Actor,
+		Object: e.Entry.Object, Purpose: w.purpose(e.Entry.Purpose), Case: e.Entry.Case, Decision: e.Entry.Decision,
+	}
 }
 
 // named is the camera of that id; one that is no longer configured goes by its id.

@@ -58,6 +58,7 @@ func (s *Server) registerPlain() {
 	s.engine.GET("/clips/:id", s.showClip)
 	s.engine.POST("/clips/:id/look", s.submitLook)
 	s.engine.GET("/assets/:file", s.asset)
+	s.engine.GET("/log", s.showLog)
 	s.engine.GET("/log/checkpoint", s.newestCheckpoint)
 	s.engine.GET("/log/rotations", s.keyRotations)
 	s.engine.GET("/log/tile/*name", s.tile)

@@ -68,6 +68,7 @@ func accessTable() map[string]access {
 		"POST /logout":         {auth: visitor},
 		"GET /clips/:id":       {auth: loggedIn, action: policy.SearchClips, perCamera: true},
 		"POST /clips/:id/look": {auth: loggedIn, action: policy.ViewOriginal, perCamera: true},
+		"GET /log":             {auth: loggedIn, action: policy.ReadLog},
 		"GET /assets/:file":    {auth: anyone},
 	}
 }

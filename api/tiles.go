@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -19,6 +20,23 @@ import (
 type Tiles interface {
 	File(ctx context.Context, name string) ([]byte, error)
 	Cosign(ctx context.Context, note string) error
+	State(ctx context.Context) (LogState, error)
+}
+
+// LogState is how far the log is, and who has seen how much of it.
+type LogState struct {
+	Name      string
+	Entries   int64 // 0: nothing was signed yet
+	Root      string
+	Signed    time.Time
+	Witnesses []WitnessState
+}
+
+// WitnessState is the newest word of a witness; Seen is zero if it never said anything.
+type WitnessState struct {
+	Name    string
+	Entries int64
+	Seen    time.Time
 }
 
 // Errors of a cosignature that is not taken.

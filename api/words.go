@@ -32,7 +32,13 @@ type words struct {
 	Audit, AuditHelp, Number, Time, Event, Actor, Role, Object, Decision             string
 	Investigator, DashboardViewer, Auditor, Operator                                 string
 	TimesAre, Error, ToStart, NotFound                                               string
-	Day, Hour, Minute, Second                                                        string
+	Search, Any, LegalAction, LogHelp, More2, Older, NothingAsked, NothingLogged     string
+	BadObject, BadEvent, WholeLog                                                    string
+	LogState, LogStateHelp, LogName, LogEntries, LogRoot, LogSigned, LogWitness      string
+	LogSeen, NeverSeen, NoWitness                                                    string
+	// Actions says what an event is in law.
+	Actions                   map[policy.LegalAction]string
+	Day, Hour, Minute, Second string
 }
 
 func swedish() words {
@@ -75,6 +81,17 @@ func swedish() words {
 		Role: "Roll", Object: "Vad", Decision: "Beslut",
 		Investigator: "utredare", DashboardViewer: "antal", Auditor: "granskare", Operator: "drift",
 		TimesAre: "Alla tider: Europe/Stockholm.", Error: "Fel", ToStart: "Till startsidan", NotFound: "Det finns inget här som du får se.",
+		Search: "Sök i loggen", Any: "Alla", LegalAction: "I lagens mening", LogHelp: "De nyaste posterna först. Att läsa loggen loggas också, med frågan.",
+		More2: "Mer", Older: "Äldre poster", NothingAsked: "Ingen post svarar mot urvalet. Ta bort något av det och sök igen.", NothingLogged: "Loggen har inga poster än.",
+		BadObject: "Ange slag och nummer, till exempel camera:k1 eller clip:01J….", BadEvent: "Händelsen finns inte, eller är något annat i lagens mening. Välj bara en av dem.",
+		WholeLog: "Sök i hela loggen",
+		LogState: "Loggens läge", LogStateHelp: "Jämför roten med den som vittnena och en exporterad logg visar. Kontrollera en export med klarsyn verify log.",
+		LogName: "Logg", LogEntries: "Poster", LogRoot: "Rot", LogSigned: "Signerad", LogWitness: "Vittne", LogSeen: "har sett till och med post",
+		NeverSeen: "har aldrig hörts av", NoWitness: "Inget vittne är inlagt: bara den som driver loggen kan säga om den skrivits om.",
+		Actions: map[policy.LegalAction]string{
+			policy.Collection: "insamling", policy.Alteration: "ändring", policy.Consultation: "läsning", policy.Disclosure: "utlämning",
+			policy.Combination: "sammanföring", policy.Erasure: "radering",
+		},
 		Day: "d", Hour: "h", Minute: "min", Second: "s",
 	}
 }
@@ -119,6 +136,17 @@ func english() words {
 		Role: "Role", Object: "What", Decision: "Decision",
 		Investigator: "investigator", DashboardViewer: "counts", Auditor: "auditor", Operator: "operator",
 		TimesAre: "All times: Europe/Stockholm.", Error: "Error", ToStart: "To the start page", NotFound: "There is nothing here that you may see.",
+		Search: "Search the log", Any: "All", LegalAction: "In law", LogHelp: "Newest entries first. Reading the log is logged too, with the question.",
+		More2: "More", Older: "Older entries", NothingAsked: "No entry matches the choice. Take something away from it and search again.", NothingLogged: "The log has no entries yet.",
+		BadObject: "State kind and number, for example camera:k1 or clip:01J….", BadEvent: "There is no such event, or it is something else in law. Choose only one of the two.",
+		WholeLog: "Search the whole log",
+		LogState: "State of the log", LogStateHelp: "Compare the root with what the witnesses and an exported log show. Check an export with klarsyn verify log.",
+		LogName: "Log", LogEntries: "Entries", LogRoot: "Root", LogSigned: "Signed", LogWitness: "Witness", LogSeen: "has seen up to entry",
+		NeverSeen: "was never heard of", NoWitness: "No witness is configured: only who runs the log can say whether it was rewritten.",
+		Actions: map[policy.LegalAction]string{
+			policy.Collection: "collection", policy.Alteration: "alteration", policy.Consultation: "consultation", policy.Disclosure: "disclosure",
+			policy.Combination: "combination", policy.Erasure: "erasure",
+		},
 		Day: "d", Hour: "h", Minute: "min", Second: "s",
 	}
 }

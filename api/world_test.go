@@ -238,7 +238,9 @@ func (w *world) Entries(_ context.Context, q LogQuery) ([]LogEntry, error) {
 	defer w.mu.Unlock()
 	var found []LogEntry
 	for i, e := range slices.Backward(w.entries) {
-		if (q.Before == 0 || int64(i) < q.Before) && len(found) < q.Limit && (q.Event == "" || q.Event == e.Event) {
+		if (q.Before == 0 || int64(i) < q.Before) && len(found) < q.Limit && (len(q.Events) == 0 || slices.Contains(q.Events, e.Event)) &&
+			(q.Actor == "" || q.Actor == e.Actor) && (q.Object == "" || q.Object == e.Object) && (q.Case == "" || q.Case == e.Case) &&
+			!e.Time.Before(q.Since) && (q.Until.IsZero() || e.Time.Before(q.Until)) {
 			found = append(found, LogEntry{Index: int64(i), Entry: e})
 		}
 	}
@@ -535,4 +537,11 @@ func (w *world) Cosign(_ context.Context, note string) error {
 		return ErrUnknownWitness
 	}
 	return ErrOtherCheckpoint
+}
+
+// State is a log that one witness has seen.
+func (w *world) State(context.Context) (LogState, error) {
+	return LogState{Name: "klarsyn/test", Entries: 7, Root: "cm9vdA==", Signed: testNow, Witnesses: []WitnessState{
+		{Name: "witness.example/w1", Entries: 6, Seen: testNow.Add(-time.Minute)}, {Name: "witness.example/w2"},
+	}}, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"klarsyn/camera/occupancy"
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
+	"klarsyn/policy/audit/leaf"
 	"klarsyn/policy/audit/verify"
 	"klarsyn/policy/identity"
 	"klarsyn/policy/rules"
@@ -218,7 +220,9 @@ func (d door) Authenticate(ctx context.Context, name, password, remote string) (
 type logBook struct{ *audit.Log }
 
 func (b logBook) Entries(ctx context.Context, q api.LogQuery) ([]api.LogEntry, error) {
-	page := audit.Query{To: q.Before, Event: q.Event, Actor: q.Actor, Case: q.Case, Limit: q.Limit, Newest: true}
+	page := audit.Query{
+		To: q.Before, Events: q.Events, Actor: q.Actor, Object: q.Object, Case: q.Case, Since: q.Since, Until: q.Until, Limit: q.Limit, Newest: true,
+	}
 	numbered, err := b.Log.Entries(ctx, page)
 	if err != nil {
 		return nil, err
@@ -247,4 +251,31 @@ func (t tiles) Cosign(ctx context.Context, note string) error {
 		return api.ErrOtherCheckpoint
 	}
 	return err
+}
+
+// State is what the newest checkpoint says, and the newest word of each witness that the configuration names.
+func (t tiles) State(ctx context.Context) (api.LogState, error) {
+	signed, err := t.log.File(ctx, leaf.Newest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return api.LogState{}, nil
+	}
+	if err != nil {
+		return api.LogState{}, err
+	}
+	c, err := verify.TextOf(string(signed))
+	if err != nil {
+		return api.LogState{}, err
+	}
+	state := api.LogState{Name: c.Origin, Entries: c.Size, Root: c.Root.String(), Signed: c.Time}
+	newest, err := t.log.Cosigned(ctx)
+	for _, w := range t.witnesses {
+		said := api.WitnessState{Name: w.Name()}
+		for _, one := range newest {
+			if one.Witness == w.Name() {
+				said.Entries, said.Seen = one.Size, one.Time
+			}
+		}
+		state.Witnesses = append(state.Witnesses, said)
+	}
+	return state, err
 }

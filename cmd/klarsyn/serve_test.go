@@ -37,7 +37,7 @@ func events(t *testing.T, l layout, event policy.Event) []policy.Entry {
 	if err := s.log.Sequence(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	numbered, err := s.log.Entries(t.Context(), audit.Query{Event: event})
+	numbered, err := s.log.Entries(t.Context(), audit.Query{Events: []policy.Event{event}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -272,7 +272,7 @@ func TestClockSetBack(t *testing.T) {
 	if err := s.log.Sequence(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	faults, err := s.log.Entries(t.Context(), audit.Query{Event: policy.ClockFault})
+	faults, err := s.log.Entries(t.Context(), audit.Query{Events: []policy.Event{policy.ClockFault}})
 	if err != nil || len(faults) != 1 || !strings.Contains(faults[0].Reason, "behind") {
 		t.Errorf("the log says %+v, %v", faults, err)
 	}

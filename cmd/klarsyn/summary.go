@@ -145,7 +145,7 @@ func (d *demo) summarise(ctx context.Context) (summary, error) {
 func (d *demo) countSince(ctx context.Context, event policy.Event) (int, error) {
 	n := 0
 	for from := int64(0); ; {
-		page, err := d.site.log.Entries(ctx, audit.Query{From: from, Since: d.logged, Event: event, Limit: 1000})
+		page, err := d.site.log.Entries(ctx, audit.Query{From: from, Since: d.logged, Events: []policy.Event{event}, Limit: 1000})
 		if err != nil {
 			return n, err
 		}

@@ -83,11 +83,11 @@ func TestGateOverTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	clean(t, report)
-	opened, err := l.Entries(t.Context(), audit.Query{Event: policy.ViewingOpened})
+	opened, err := l.Entries(t.Context(), audit.Query{Events: []policy.Event{policy.ViewingOpened}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed, err := l.Entries(t.Context(), audit.Query{Event: policy.ViewingClosed})
+	closed, err := l.Entries(t.Context(), audit.Query{Events: []policy.Event{policy.ViewingClosed}})
 	if err != nil || len(opened) < 3 || len(opened) != len(closed) {
 		t.Errorf("%d viewings opened, %d closed, error %v", len(opened), len(closed), err)
 	}

@@ -206,7 +206,7 @@ func TestCosignatures(t *testing.T) {
 	}
 	// A proof takes the checkpoint that a witness has seen; the first word of a witness is in the log itself.
 	sequenced(t, l)
-	if said, err := l.Entries(t.Context(), audit.Query{Event: policy.CheckpointCosigned}); err != nil || len(said) != 1 || said[0].Object != "checkpoint:1" {
+	if said, err := l.Entries(t.Context(), audit.Query{Events: []policy.Event{policy.CheckpointCosigned}}); err != nil || len(said) != 1 || said[0].Object != "checkpoint:1" {
 		t.Errorf("entries %+v, error %v", said, err)
 	}
 	p, err := l.Prove(t.Context(), 2)
@@ -281,7 +281,7 @@ func TestRotation(t *testing.T) {
 	if said, err := audit.LoadVerifier(dir); err != nil || said != public {
 		t.Errorf("audit.pub says %s, error %v", said, err)
 	}
-	entries, err := l.Entries(t.Context(), audit.Query{Event: policy.LogKeyRotated})
+	entries, err := l.Entries(t.Context(), audit.Query{Events: []policy.Event{policy.LogKeyRotated}})
 	if err != nil || len(entries) != 1 || entries[0].Details["new"] != public {
 		t.Errorf("entries %+v, error %v", entries, err)
 	}
@@ -349,7 +349,7 @@ func TestPruning(t *testing.T) {
 	young = viewing(t, l, now)
 	record(t, l, 300)
 	sequenced(t, l)
-	if entries, err := l.Entries(t.Context(), audit.Query{Event: policy.LogPruned}); err != nil || len(entries) != 0 {
+	if entries, err := l.Entries(t.Context(), audit.Query{Events: []policy.Event{policy.LogPruned}}); err != nil || len(entries) != 0 {
 		t.Errorf("pruned too early: %+v, error %v", entries, err)
 	}
 	now = now.Add(3 * time.Hour)
@@ -358,7 +358,7 @@ func TestPruning(t *testing.T) {
 	}
 	sequenced(t, l)
 	sequenced(t, l)
-	entries, err := l.Entries(t.Context(), audit.Query{Event: policy.LogPruned})
+	entries, err := l.Entries(t.Context(), audit.Query{Events: []policy.Event{policy.LogPruned}})
 	if err != nil || len(entries) != 1 || entries[0].Details["first_entry"] != "256" || entries[0].Details["keep"] != "P5Y" {
 		t.Fatalf("entries %+v, error %v", entries, err)
 	}

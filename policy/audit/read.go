@@ -12,13 +12,14 @@ import (
 
 // Query selects entries; what is zero selects everything.
 type Query struct {
-	From, To int64 // sequence numbers, From inclusive, To exclusive; To 0: to the end
-	Since    time.Time
-	Event    policy.Event
-	Actor    string
-	Case     string
-	Newest   bool // newest first
-	Limit    int  // 0: 100; at most 1000
+	From, To     int64          // sequence numbers, From inclusive, To exclusive; To 0: to the end
+	Since, Until time.Time      // of the entries' own time, Since inclusive, Until exclusive
+	Events       []policy.Event // any of them
+	Actor        string
+	Object       string // "clip:01J…", "camera:k1"
+	Case         string
+	Newest       bool // newest first
+	Limit        int  // 0: 100; at most 1000
 }
 
 // Numbered is an entry with its place in the log.
@@ -49,8 +50,19 @@ func (l *Log) Entries(ctx context.Context, q Query) ([]Numbered, error) {
 	if !q.Since.IsZero() {
 		where("at >= $%d", q.Since.UnixMicro())
 	}
+	if !q.Until.IsZero() {
+		where("at < $%d", q.Until.UnixMicro())
+	}
+	if len(q.Events) > 0 {
+		var any []string
+		for _, event := range q.Events {
+			args = append(args, string(event))
+			any = append(any, fmt.Sprintf("$%d", len(args)))
+		}
+		conditions = append(conditions, "event IN ("+strings.Join(any, ", ")+")")
+	}
 	for _, equal := range []struct{ column, value string }{
-		{"event", string(q.Event)}, {"actor", q.Actor}, {"kase", q.Case},
+		{"actor", q.Actor}, {"object", q.Object}, {"kase", q.Case},
 	} {
 		if equal.value != "" {
 			where(equal.column+" = $%d", equal.value)
