@@ -27,11 +27,10 @@ type Pruning struct {
 	Keep            string
 }
 
-// Growth is how large the log is, and what it was meant to be.
+// Growth is how many entries the log got in an hour, and how many are expected at most.
 type Growth struct {
 	Entries int64
-	Bytes   int64
-	Limit   int64 // in bytes
+	Limit   int64
 }
 
 // LogReadEntry says that somebody read the log, and with which question.
@@ -77,7 +76,7 @@ func LogKeyRotatedEntry(actor, name, before, after string) Entry {
 // LogGrowthEntry says that the log grows more than was planned for.
 func LogGrowthEntry(actor, reason string, g Growth) Entry {
 	return service(LogGrowth, actor).withReason(reason).with(
-		"entries", strconv.FormatInt(g.Entries, 10), "bytes", strconv.FormatInt(g.Bytes, 10), "limit", strconv.FormatInt(g.Limit, 10))
+		"entries", strconv.FormatInt(g.Entries, 10), "limit", strconv.FormatInt(g.Limit, 10))
 }
 
 // CheckpointCosignedEntry says that a witness signed the checkpoint of that number.

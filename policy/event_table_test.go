@@ -353,7 +353,7 @@ func samples(t *testing.T) map[policy.Event]policy.Entry {
 		policy.AccountCreatedEntry(s, "bo", policy.Auditor), policy.AccountChangedEntry(s, "bo", policy.AccountChange{What: "role", Role: policy.Operator}),
 		policy.LogReadEntry(anna, policy.LogQuestion{Limit: 50}), policy.LogExportedEntry(anna, "klarsyn", 0, 10, to),
 		policy.LogPrunedEntry(s, "klarsyn", policy.Pruning{FirstEntry: 512, FirstCheckpoint: 3, Keep: "P5Y"}),
-		policy.LogKeyRotatedEntry(s, "klarsyn", "old", "new"), policy.LogGrowthEntry(s, "twice what was planned", policy.Growth{Entries: 1, Bytes: 2, Limit: 1}),
+		policy.LogKeyRotatedEntry(s, "klarsyn", "old", "new"), policy.LogGrowthEntry(s, "twice what was planned", policy.Growth{Entries: 2, Limit: 1}),
 		policy.CheckpointCosignedEntry("w1", 4), policy.ReportGeneratedEntry(anna, "viewing", span, policy.Hash{1}),
 		policy.ServiceStartedEntry(s), policy.ServiceStoppedEntry(s), policy.ClockFaultEntry(s, policy.ClockBehind, "set back"),
 	} {

@@ -36,6 +36,11 @@ type config struct {
 	Objects   string `yaml:"objects,omitempty"`
 	Catalogue string `yaml:"catalogue,omitempty"`
 	Keys      string `yaml:"keys,omitempty"`
+	// Reserve is how many MiB are kept beside that on the catalogue's disk, so that deletion can be logged when it is full
+	// to the last byte. Default: 32. On a database server there is no reserve.
+	Reserve int64 `yaml:"reserve_mib,omitempty"`
+	// LogAlarm is how many entries an hour the audit log may get before retain rings. Default: 50000.
+	LogAlarm int64 `yaml:"log_alarm,omitempty"`
 	// LogRetention is how long an entry of the audit log is kept, an ISO 8601 duration of at least a year. Default: P5Y.
 	LogRetention string `yaml:"log_retention,omitempty"`
 	// Witnesses are the public keys of those who watch the log from elsewhere, as klarsyn witness prints them.
@@ -124,6 +129,8 @@ type square struct {
 	cameras []camera.Camera
 	permits *policy.Permits
 	addresses
+	reserve      int64 // bytes
+	logAlarm     int64
 	logRetention policy.Period
 	witnesses    []*verify.Witness
 	files        map[camera.ID]cameraFiles // see readFiles
@@ -144,7 +151,7 @@ func loadSquare(path string) (*square, error) {
 	if err != nil {
 		return nil, usageError{fmt.Errorf("configuration: %w; run klarsyn init, or name the file with --config", err)}
 	}
-	c := config{Node: "square", Clip: "30s", MinFree: 64, LogRetention: "P5Y"}
+	c := config{Node: "square", Clip: "30s", MinFree: 64, Reserve: 32, LogAlarm: 50_000, LogRetention: "P5Y"}
 	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, usageError{fmt.Errorf("configuration %s:\n%s", path, redact(yaml.FormatError(err, false, true)))}
 	}
@@ -222,6 +229,13 @@ func (c config) check(folder string) (*square, error) {
 
 // logged checks what the configuration says of the audit log.
 func (s *square) logged(c config) error {
+	if c.Reserve < 8 {
+		return fmt.Errorf("reserve_mib is %d: want at least 8, in which a day's deletions can be logged", c.Reserve)
+	}
+	if c.LogAlarm < 1 {
+		return fmt.Errorf("log_alarm is %d: want how many entries an hour are too many, such as 50000", c.LogAlarm)
+	}
+	s.reserve, s.logAlarm = c.Reserve<<20, c.LogAlarm
 	var err error
 	if s.logRetention, err = policy.ParsePeriod(c.LogRetention); err != nil {
 		return fmt.Errorf("log_retention: %w", err)

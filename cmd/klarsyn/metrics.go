@@ -102,12 +102,20 @@ func (in *ingest) meter(m meter) {
 // meter adds what a retain counts.
 func (re *retain) meter(m meter) {
 	m.counter("klarsyn_clips_deleted_total", "Clips deleted, with a listing that proves it.", nil, func() int64 { return re.sweeper.Stats().Deleted })
+	m.gauge("klarsyn_audit_growth", "Entries that the audit log got in the last hour.", nil, re.growth.lately.Load)
+	m.gauge("klarsyn_audit_growth_alarm", "1 while that is more than log_alarm in square.yaml.", nil, re.growth.alarm)
 	m.counter("klarsyn_retain_faults_total", "Parts of retain that do not work while deletion goes on: alert above 0.", nil, re.faults.count)
 	m.counter("klarsyn_deletion_failures_total", "Passes in which something could not be deleted; it is tried again.", nil, func() int64 { return re.sweeper.Stats().Failures })
 }
 
 // meter adds what every process can tell from the database.
 func (s *site) meter(m meter) {
+	m.gauge("klarsyn_log_reserve", "1 while room is kept for deletion and its log, 0 when the disk is full and it is spent; always 1 with a database server, whose disk has its own watch.", nil, func() int64 {
+		if s.reserve.kept() != nil {
+			return 0
+		}
+		return 1
+	})
 	m.question("klarsyn_oldest_overdue_seconds", "How long ago the oldest undeleted clip was due; 0 when none is overdue.", func(ctx context.Context) (float64, error) {
 		oldest, err := s.catalogue("service:metrics").OldestUndeleted(ctx)
 		if err != nil || oldest.IsZero() {

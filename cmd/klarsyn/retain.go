@@ -26,6 +26,7 @@ type retain struct {
 	tender      *keys.Tender // nil if no keys can be minted
 	reaper      *object.Reaper
 	backgrounds *vault.BackgroundReaper
+	growth      *growth
 	// faults are what is broken beside deletion, which goes on all the same.
 	faults faults
 }
@@ -88,8 +89,8 @@ func (e everywhere) Remains(ctx context.Context, key string) (int, error) {
 type reaping struct{ age, every time.Duration }
 
 func openRetain(ctx context.Context, s *site, r reaping) *retain {
-	books := s.catalogue(retainActor)
-	re := &retain{site: s, books: books}
+	books := s.catalogueOver(s.lastLog, retainActor)
+	re := &retain{site: s, books: books, growth: &growth{log: s.lastLog, limit: s.square.logAlarm, now: s.clock.Logging, logger: s.logger}}
 	re.sweeper = retention.NewSweeper(retention.SweeperConfig{
 		Ledger: books, Clock: s.clock, Log: s.logger,
 		Eraser: everywhere{object.Eraser{Store: s.store}, vault.Leftovers{Folder: s.layout.spool()}},
@@ -167,7 +168,7 @@ func (re *retain) run(ctx context.Context) error {
 	go func() {
 		defer close(numbered)
 		if re.site.keyErr == nil {
-			re.faults.add(logger, "numbering the audit log", re.site.log.Run(numbering))
+			re.faults.add(logger, "numbering the audit log", re.site.lastLog.Run(numbering))
 		}
 	}()
 
@@ -175,6 +176,12 @@ func (re *retain) run(ctx context.Context) error {
 	parts.Go(func() { re.faults.add(logger, "deletion", re.sweeper.Run(ctx)) })
 	parts.Go(func() { re.faults.add(logger, "stray objects", re.reaper.Run(ctx)) })
 	parts.Go(func() { re.faults.add(logger, "old backgrounds", re.backgrounds.Run(ctx)) })
+	if re.growth != nil {
+		parts.Go(func() { re.growth.run(ctx) })
+	}
+	if re.site.reserve != nil {
+		parts.Go(func() { re.site.reserve.run(ctx, logger) })
+	}
 	if re.tender != nil {
 		parts.Go(func() { re.faults.add(logger, "day keys", re.tender.Run(ctx)) })
 	}
@@ -186,7 +193,7 @@ func (re *retain) run(ctx context.Context) error {
 	stopNumbering()
 	<-numbered
 	if re.site.keyErr == nil {
-		re.faults.add(logger, "numbering the audit log", re.site.log.Sequence(last))
+		re.faults.add(logger, "numbering the audit log", re.site.lastLog.Sequence(last))
 	}
 	return errors.Join(re.faults.err(), re.close())
 }
@@ -195,6 +202,6 @@ func (re *retain) run(ctx context.Context) error {
 const retainActor = "service:retain"
 
 func (re *retain) record(ctx context.Context, e policy.Entry) {
-	err := re.site.log.Record(ctx, e)
+	err := re.site.lastLog.Record(ctx, e)
 	re.faults.add(re.site.logger, "audit log", err)
 }

@@ -142,6 +142,8 @@ type site struct {
 	square    *square
 	db        rows
 	log       *audit.Log
+	lastLog   *audit.Log // of who deletes: it may write into the last room there is
+	reserve   *reserve   // nil with a database server
 	clock     *retention.Clock
 	store     objects
 	logger    *slog.Logger
@@ -207,6 +209,16 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 	}
 	s.clock = retention.NewClock(o.wall, last, o.trustClock)
 	cfg.Now = s.clock.Logging // the log must not vouch for a clock that leapt
+	if s.lastLog, err = audit.New(cfg); err != nil {
+		return nil, err
+	}
+	if s.addresses.catalogue == "" {
+		s.reserve = &reserve{path: filepath.Join(filepath.Dir(s.layout.catalogue()), "reserve"), size: s.square.reserve, beside: s.square.minFree}
+		if _, err := s.reserve.make(); err != nil {
+			return nil, err
+		}
+	}
+	cfg.Room = s.reserve.kept
 	if s.log, err = audit.New(cfg); err != nil {
 		return nil, err
 	}
@@ -226,11 +238,17 @@ func (s *site) checkClock(ctx context.Context) error {
 		return nil
 	}
 	s.logger.Error("clock fault", "what", what)
-	return s.log.Record(ctx, policy.ClockFaultEntry("service", state, what))
+	err := s.log.Record(ctx, policy.ClockFaultEntry("service", state, what))
+	if errors.Is(err, errSpent) { // whoever deletes must be able to start
+		err = s.lastLog.Record(ctx, policy.ClockFaultEntry("service", state, what))
+	}
+	return err
 }
 
-func (s *site) catalogue(actor string) *catalogue.Catalogue {
-	return &catalogue.Catalogue{DB: s.db.DB, Dialect: s.db.dialect, Log: s.log, Actor: actor, Now: s.clock.Logging}
+func (s *site) catalogue(actor string) *catalogue.Catalogue { return s.catalogueOver(s.log, actor) }
+
+func (s *site) catalogueOver(log *audit.Log, actor string) *catalogue.Catalogue {
+	return &catalogue.Catalogue{DB: s.db.DB, Dialect: s.db.dialect, Log: log, Actor: actor, Now: s.clock.Logging}
 }
 
 func (s *site) close() error {

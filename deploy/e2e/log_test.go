@@ -79,7 +79,9 @@ func TestLog(t *testing.T) {
 	// That it was exported stands in the log.
 	auditor := s.as(t, "auditor")
 	testenv.Eventually(t, 10*time.Second, "the export is an entry of the log", func() bool {
-		var page struct{ Entries []struct{ Entry struct{ Actor string } } }
+		var page struct {
+			Entries []struct{ Entry struct{ Actor string } }
+		}
 		auditor.read("/api/v1/audit", url.Values{"event": {"log-exported"}}, &page)
 		return len(page.Entries) >= 2 && strings.HasPrefix(page.Entries[0].Entry.Actor, "command:")
 	})

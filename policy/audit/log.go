@@ -24,6 +24,9 @@ type Config struct {
 	DB      *sql.DB
 	Dialect string // "sqlite3" or "postgres"
 	Key     *Key   // signs checkpoints; nil: this process appends and reads, but Run refuses
+	// Room says why nothing may be logged although it could be: what room is left on the disk is somebody else's.
+	// Nil: nothing is in the way. Numbering never asks.
+	Room func() error
 	// Keep is how long an entry is kept; nil: for ever. What is older the sequencer removes, and says so in the log.
 	Keep   *policy.Period
 	Now    func() time.Time // nil: time.Now
@@ -37,6 +40,7 @@ type Log struct {
 	engine engine
 	key    atomic.Pointer[Key] // nil: this process does not number; changes when another key follows
 	keep   *policy.Period
+	room   func() error
 	now    func() time.Time
 	logger *slog.Logger
 	ids    ids
@@ -61,11 +65,14 @@ func New(cfg Config) (*Log, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Room == nil {
+		cfg.Room = func() error { return nil }
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
 	l := &Log{
-		db: cfg.DB, engine: engine, keep: cfg.Keep, now: cfg.Now, logger: cfg.Logger,
+		db: cfg.DB, engine: engine, keep: cfg.Keep, room: cfg.Room, now: cfg.Now, logger: cfg.Logger,
 		ids: ids{entropy: ulid.Monotonic(rand.Reader, 0)},
 	}
 	l.key.Store(cfg.Key)
@@ -92,6 +99,9 @@ type pending struct {
 
 // prepare gives an entry its id and time, and its form.
 func (l *Log) prepare(e policy.Entry) (pending, error) {
+	if err := l.room(); err != nil {
+		return pending{}, notLogged("append "+string(e.Event), err)
+	}
 	now := l.now()
 	if e.Time.IsZero() {
 		e.Time = now

@@ -100,6 +100,15 @@ func (l *Log) Entries(ctx context.Context, q Query) ([]Numbered, error) {
 	return found, nil
 }
 
+// Grown is how many entries got their number since then.
+func (l *Log) Grown(ctx context.Context, since time.Time) (int64, error) {
+	var n int64
+	if err := l.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM audit_leaf WHERE at >= $1`, since.UnixMicro()).Scan(&n); err != nil {
+		return 0, fmt.Errorf("growth of the audit log: %w", err)
+	}
+	return n, nil
+}
+
 // Size is the number of sequenced entries.
 func (l *Log) Size(ctx context.Context) (int64, error) {
 	var size int64

@@ -46,6 +46,9 @@ func (l *Log) Respond(ctx context.Context, viewing string, at time.Time) (string
 	if err != nil {
 		return "", fmt.Errorf("name a response: %w", err)
 	}
+	if err := l.room(); err != nil {
+		return "", notLogged("response in viewing "+viewing, err)
+	}
 	err = l.within(ctx, func(tx *sql.Tx) error {
 		if err := touch(ctx, tx, viewing, at); err != nil {
 			return err

@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	_ "modernc.org/sqlite" // somebody else at the database
+
+	"klarsyn/deploy/testenv"
+)
+
+// readOnly lets nobody write into the log of a data directory, as a full table space or a replica that became the
+// only one would, until allow is called.
+func readOnly(t *testing.T, data string) (allow func()) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "catalogue", "catalogue.db")+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	exec := func(statement string) {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`CREATE TRIGGER read_only BEFORE INSERT ON audit_pending BEGIN SELECT RAISE(ABORT, 'the log is read-only'); END`)
+	return func() { exec(`DROP TRIGGER read_only`) }
+}
+
+// nothingIsServed asks for everything that would have to be logged first.
+func nothingIsServed(t *testing.T, s *square, investigator, auditor *visitor, c clip) {
+	t.Helper()
+	look := investigator.look(c.ID)
+	if look.status != http.StatusServiceUnavailable || bytes.Contains(look.body, []byte(canary)) {
+		t.Errorf("footage: %d with %d bytes, want 503 and none of it", look.status, len(look.body))
+	}
+	if got := look.header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("the refusal comes as %q", got)
+	}
+	if got := auditor.get("/api/v1/audit", nil).status; got != http.StatusServiceUnavailable {
+		t.Errorf("the log itself: %d, want 503, since its reading could not be logged", got)
+	}
+	for _, u := range s.Users {
+		body, err := json.Marshal(map[string]string{"user": u.Name, "password": u.Password})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.Post(s.URL+"/api/v1/login", "application/json", bytes.NewReader(body)) //nolint:noctx // the test has a deadline
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s is let in with %d although the login cannot be logged", u.Name, resp.StatusCode)
+		}
+	}
+	if got := newVisitor(t, s.URL).get("/readyz", nil).status; got != http.StatusServiceUnavailable {
+		t.Errorf("readyz says %d", got)
+	}
+}
+
+// TestLogReadOnly is ruling 4, clause by clause: the clip that is open when the log can be written no more finishes into
+// the spool, none opens, the timeline says our-fault, nothing is served, and the spool drains later.
+func TestLogReadOnly(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "square")
+	s := startDemo(t, data, "--clip", "4s", "--retention", "120s", "--tour=false")
+	investigator, auditor := s.as(t, "investigator"), s.as(t, "auditor")
+	c := investigator.stored("k1", 60*time.Second)
+
+	// A clip is open at any time; which one, the catalogue says.
+	var open clip
+	testenv.Eventually(t, 20*time.Second, "a clip is open", func() bool {
+		for _, other := range investigator.clips("k1") {
+			if other.State == "pending" && time.Since(other.From) < 2*time.Second {
+				open = other
+				return true
+			}
+		}
+		return false
+	})
+	began := time.Now()
+	allow := readOnly(t, data)
+	nothingIsServed(t, s, investigator, auditor, c)
+	testenv.Eventually(t, 20*time.Second, "the open clip lies whole in the spool", func() bool {
+		b, err := os.ReadFile(filepath.Join(data, "spool", open.ID+".idx"))
+		return err == nil && bytes.HasSuffix(bytes.TrimSpace(b), []byte("end"))
+	})
+	time.Sleep(10 * time.Second) // two clips' time and more
+	for _, other := range investigator.clips("k1") {
+		if other.From.After(began.Add(5 * time.Second)) {
+			t.Errorf("clip %s of %s was opened %s after the log could be written no more", other.ID, other.From, other.From.Sub(began))
+		}
+		if other.ID == open.ID && other.State != "pending" {
+			t.Errorf("the clip is %s although that could not be logged", other.State)
+		}
+	}
+	nothingIsServed(t, s, investigator, auditor, c)
+	ended := time.Now()
+	allow()
+
+	testenv.Eventually(t, 40*time.Second, "the spool drains", func() bool {
+		for _, other := range investigator.clips("k1") {
+			if other.ID == open.ID {
+				open = other
+				return other.State == "committed"
+			}
+		}
+		return false
+	})
+	whole := investigator.look(open.ID)
+	if whole.status != http.StatusOK {
+		t.Fatalf("the clip that was open: %d %s", whole.status, whole.body)
+	}
+	if p := decode(t, whole.body); p.frames != open.Frames || open.Seconds < 3.5 {
+		t.Errorf("the clip that was open has %d frames and %.1f s, the catalogue says %d", p.frames, open.Seconds, open.Frames)
+	}
+	testenv.Eventually(t, 40*time.Second, "recording goes on", func() bool {
+		for _, other := range investigator.clips("k1") {
+			if other.From.After(ended.Add(-time.Second)) && other.State == "committed" {
+				return true
+			}
+		}
+		return false
+	})
+	ourFault(t, data, "k1", began.Add(8*time.Second), ended)
+	if code := s.Stop(t, time.Minute); code != 0 {
+		t.Errorf("the demo ended with %d", code)
+	}
+	clean(t, fsck(t, data))
+}
+
+// ourFault wants the camera's time between two instants to be a gap that is our fault.
+func ourFault(t *testing.T, data, camera string, from, to time.Time) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "catalogue", "catalogue.db")+"?mode=ro&_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), `SELECT from_us, CASE to_us WHEN 0 THEN 9000000000000000 ELSE to_us END, cause FROM catalogue_gap WHERE camera = $1 ORDER BY from_us`, camera)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	found := ""
+	for rows.Next() {
+		var begins, ends int64
+		var cause string
+		if err := rows.Scan(&begins, &ends, &cause); err != nil {
+			t.Fatal(err)
+		}
+		found += time.UnixMicro(begins).UTC().String() + " to " + time.UnixMicro(ends).UTC().String() + ": " + cause + "\n"
+		if cause == "our-fault" && begins <= from.UnixMicro() && ends >= to.Add(-time.Second).UnixMicro() {
+			return
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	t.Errorf("the time from %s to %s is not told as our fault:\n%s", from.UTC(), to.UTC(), found)
+}
+
+// TestLogDiskFull fills the disk to the last byte: what is due is deleted and logged all the same, out of the room that
+// is kept for it, while nobody else may log, look or record.
+func TestLogDiskFull(t *testing.T) {
+	t.Parallel()
+	disk := testenv.Tmpfs(t, 160)
+	data := filepath.Join(disk, "square")
+	s := startDemo(t, data, "--clip", "3s", "--retention", "25s", "--tour=false", "--min-free", "16")
+	investigator, auditor := s.as(t, "investigator"), s.as(t, "auditor")
+	stored := investigator.several("k1", 2, 60*time.Second)
+	c := stored[len(stored)-1]
+
+	ballast, err := os.Create(filepath.Join(disk, "ballast"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ballast.Close()
+	for _, size := range []int{1 << 20, 4096, 1} {
+		for err = nil; err == nil; {
+			_, err = ballast.Write(make([]byte, size))
+		}
+	}
+	testenv.Eventually(t, 20*time.Second, "the reserve is spent", func() bool {
+		_, err := os.Stat(filepath.Join(data, "catalogue", "reserve"))
+		return os.IsNotExist(err)
+	})
+	nothingIsServed(t, s, investigator, auditor, c)
+	testenv.Eventually(t, time.Until(c.Deadline)+20*time.Second, "all that is due is deleted on a full disk", func() bool {
+		for _, other := range investigator.clips("k1") {
+			if other.State != "pending" && time.Since(other.Deadline) > 5*time.Second {
+				return false
+			}
+		}
+		return time.Now().After(c.Deadline)
+	})
+	if err := os.Remove(filepath.Join(disk, "ballast")); err != nil {
+		t.Fatal(err)
+	}
+	ballast.Close()
+	testenv.Eventually(t, 40*time.Second, "recording goes on when there is room", func() bool {
+		_, err := os.Stat(filepath.Join(data, "catalogue", "reserve"))
+		state, _ := stateOf(investigator, "k1")
+		return err == nil && state == "recording"
+	})
+	var page struct{ Entries []struct{ Entry struct{ Object string } } }
+	testenv.Eventually(t, 20*time.Second, "the deletions stand in the log", func() bool {
+		auditor.read("/api/v1/audit", url.Values{"event": {"clip-deleted"}, "object": {"clip:" + stored[0].ID}}, &page)
+		return len(page.Entries) == 1
+	})
+	if code := s.Stop(t, time.Minute); code != 0 {
+		t.Errorf("the demo ended with %d", code)
+	}
+	clean(t, fsck(t, data))
+}
