@@ -29,6 +29,7 @@ test: setup-tests
 	$(GO) build -race ./... # first, so that tests with clocks do not run beside the compiler
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /deploy/e2e)
 	$(GO) test -timeout 20m -run TestWeather ./camera/count # figures of more pictures than there is time for under -race
+	$(GO) test -timeout 20m -run 'EveryFlippedByte' ./policy/audit/... # every byte: with the detector on only some
 	$(GO) test -race -timeout 20m ./deploy/e2e
 
 bench: setup-tests build

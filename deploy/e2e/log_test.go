@@ -177,7 +177,7 @@ func TestLogWitness(t *testing.T) {
 		t.Fatal(err)
 	}
 	known = append(known, []byte("\nwitnesses:\n  - "+strings.Join(keys, "\n  - ")+"\n")...)
-	if err := os.WriteFile(filepath.Join(data, "square.yaml"), known, 0o640); err != nil { //nolint:gosec // its group reads it
+	if err := os.WriteFile(filepath.Join(data, "square.yaml"), known, 0o640); err != nil {
 		t.Fatal(err)
 	}
 	older := filepath.Join(folder, "older.db")

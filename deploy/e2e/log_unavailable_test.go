@@ -214,7 +214,9 @@ func TestLogDiskFull(t *testing.T) {
 		state, _ := stateOf(investigator, "k1")
 		return err == nil && state == "recording"
 	})
-	var page struct{ Entries []struct{ Entry struct{ Object string } } }
+	var page struct {
+		Entries []struct{ Entry struct{ Object string } }
+	}
 	testenv.Eventually(t, 20*time.Second, "the deletions stand in the log", func() bool {
 		auditor.read("/api/v1/audit", url.Values{"event": {"clip-deleted"}, "object": {"clip:" + stored[0].ID}}, &page)
 		return len(page.Entries) == 1

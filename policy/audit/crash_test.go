@@ -176,7 +176,7 @@ func crashes(t *testing.T, step int, after, rotate bool) bool {
 	}
 	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "synchronous(OFF)"}}
 	world := &dying{
-		driver: d.DB.Driver(), dsn: (&url.URL{Scheme: "file", Opaque: url.PathEscape(d.Address()), RawQuery: q.Encode()}).String(), after: after, left: step,
+		driver: d.Driver(), dsn: (&url.URL{Scheme: "file", Opaque: url.PathEscape(d.Address()), RawQuery: q.Encode()}).String(), after: after, left: step,
 	}
 	db := sql.OpenDB(world)
 	dies, err := audit.New(audit.Config{DB: db, Dialect: databasetest.Dialect(), Key: k, Logger: slog.New(slog.DiscardHandler)})
