@@ -72,6 +72,7 @@ func (s *Server) withSession(r *http.Request) (*http.Request, error) {
 		Role:    policy.Role(s.sessions.GetString(ctx, keyRole)),
 		Session: s.sessions.GetString(ctx, keyHandle),
 		Remote:  remote,
+		Client:  r.UserAgent(),
 	}
 	if s.cfg.Current != nil {
 		err = s.cfg.Current(ctx, who, time.UnixMicro(s.sessions.GetInt64(ctx, keyBegan)).UTC())

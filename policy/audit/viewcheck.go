@@ -174,15 +174,15 @@ func (v *storedViewing) compare(report *Report, e policy.Entry, what string, at 
 
 // strayLeaves finds leaves that open or close a viewing without being the one that its row names.
 func strayLeaves(ctx context.Context, tx *sql.Tx, report *Report) error {
-	for _, table := range []string{"audit_leaf", "audit_pending"} {
-		which := ""
-		if table == "audit_leaf" {
-			which = ` l.event IN ('` + string(policy.ViewingOpened) + `', '` + string(policy.ViewingClosed) + `') AND`
-		}
-		rows, err := tx.QueryContext(ctx, `
-			SELECT l.entry FROM `+table+` l
-			LEFT JOIN audit_viewing o ON o.id = l.id LEFT JOIN audit_viewing c ON c.closing = l.id
-			WHERE`+which+` o.id IS NULL AND c.id IS NULL`) //nolint:gosec // only constants are joined
+	for _, query := range []string{
+		`SELECT l.entry FROM audit_leaf l
+		LEFT JOIN audit_viewing o ON o.id = l.id LEFT JOIN audit_viewing c ON c.closing = l.id
+		WHERE l.event IN ('viewing-opened', 'viewing-closed') AND o.id IS NULL AND c.id IS NULL`,
+		`SELECT p.entry FROM audit_pending p
+		LEFT JOIN audit_viewing o ON o.id = p.id LEFT JOIN audit_viewing c ON c.closing = p.id
+		WHERE o.id IS NULL AND c.id IS NULL`,
+	} {
+		rows, err := tx.QueryContext(ctx, query)
 		if err != nil {
 			return err
 		}

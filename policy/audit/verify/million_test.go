@@ -1,0 +1,79 @@
+package verify_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"klarsyn/policy/audit/audittest"
+	"klarsyn/policy/audit/leaf"
+	"klarsyn/policy/audit/verify"
+)
+
+// TestMillion flips bytes of a log of a million entries, wherever chance puts them: LOG=long, since each takes as long as
+// checking all of it up to there.
+func TestMillion(t *testing.T) {
+	if os.Getenv("LOG") != "long" {
+		t.Skip("a million entries take minutes: run it with LOG=long")
+	}
+	l := audittest.NewLog(t)
+	for range 2000 {
+		l.Grow(500)
+	}
+	files := l.Export()
+	o := verify.Options{Keys: []string{l.Key.Public}, First: true}
+	if report := check(t, files, o); len(report.Problems) > 0 || report.Entries != 1_000_000 {
+		t.Fatalf("as it is: %+v", report)
+	}
+	names := slices.Sorted(maps.Keys(files))
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // chance, not secrecy
+	of := func(kind string) []string {
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, kind) })
+	}
+	const each = 12
+	for _, kind := range []string{"tile/entries/", "tile/0/", "tile/1/", "tile/2/", "checkpoints/", leaf.Newest} {
+		some := of(kind)
+		for range each {
+			name := some[random.IntN(len(some))]
+			whole := files[name]
+			i := random.IntN(len(whole))
+			changed := slices.Clone(whole)
+			changed[i] ^= 1 << random.IntN(8)
+			files[name] = changed
+			report := check(t, files, o)
+			files[name] = whole
+			if len(report.Problems) == 0 {
+				t.Fatalf("byte %d of %s was flipped and nothing found", i, name)
+			}
+			if want := millionth(l, name, i); report.Problems[0].Place != want {
+				t.Errorf("byte %d of %s was flipped: found %+v, want %s", i, name, report.Problems[0], want)
+			}
+		}
+	}
+	t.Logf("%d bytes flipped, each found at its place", 6*each)
+}
+
+// millionth is what must be named when a byte of a file of a long log is wrong.
+func millionth(l *audittest.Log, name string, i int) string {
+	kind, things, first := "", [][]byte(nil), 0
+	switch {
+	case strings.HasPrefix(name, "tile/entries/"):
+		kind, things = "entry", l.Records
+		name = strings.TrimPrefix(name, "tile/entries/")
+	case strings.HasPrefix(name, "checkpoints/"):
+		kind, things, first = "checkpoint", l.Notes, 1
+		name = strings.TrimPrefix(name, "checkpoints/")
+	default:
+		return name
+	}
+	span, _ := leaf.ParseSpan(name)
+	for n := span.First(); ; n++ {
+		if i -= 2 + len(things[n]); i < 0 {
+			return fmt.Sprintf("%s %d", kind, int(n)+first)
+		}
+	}
+}
