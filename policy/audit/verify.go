@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -115,15 +116,25 @@ func (c *checker) all(ctx context.Context, v Verification) error {
 	return c.pending(ctx, v.Now.Add(-v.Lag))
 }
 
+// searched is what of an entry the columns repeat.
+type searched struct {
+	ID     string    `json:"id"`
+	Time   time.Time `json:"time"`
+	Event  string    `json:"event"`
+	Actor  string    `json:"actor"`
+	Object string    `json:"object"`
+	Case   string    `json:"case"`
+}
+
 // checkColumns holds the columns that are searched against the entries that are hashed.
 func (c *checker) checkColumns(rows []storedLeaf) {
 	var differ []Violation
 	for _, row := range rows {
-		e, err := decode(row.entry)
-		if err != nil {
+		var e searched
+		if json.Unmarshal(row.entry, &e) != nil {
 			continue // its hash tells whether it was written so
 		}
-		if row.id != e.ID || row.event != string(e.Event) || row.actor != e.Actor || row.object != e.Object || row.kase != e.Case || row.at != e.Time.UnixMicro() {
+		if row.id != e.ID || row.event != e.Event || row.actor != e.Actor || row.object != e.Object || row.kase != e.Case || row.at != e.Time.UnixMicro() {
 			differ = append(differ, Violation{fmt.Sprintf("entry %d", row.seq), "a search column differs from the entry"})
 		}
 	}

@@ -24,7 +24,6 @@ type Leaf struct {
 	Time      time.Time
 	Event     string
 	Actor     string
-	Details   map[string]string
 	Sequenced time.Time // when it got its number; never decreases along the log
 	Entry     []byte    // the line of JSON, as it was committed
 }
@@ -62,11 +61,10 @@ func parseEntry(entry []byte) (Leaf, error) {
 		return Leaf{}, fmt.Errorf("the entry has %d bytes: at most %d are logged", len(entry), Max)
 	}
 	var e struct {
-		ID      string            `json:"id"`
-		Time    time.Time         `json:"time"`
-		Event   string            `json:"event"`
-		Actor   string            `json:"actor"`
-		Details map[string]string `json:"details"`
+		ID    string    `json:"id"`
+		Time  time.Time `json:"time"`
+		Event string    `json:"event"`
+		Actor string    `json:"actor"`
 	}
 	// Unmarshal refuses anything behind the one value.
 	if err := json.Unmarshal(entry, &e); err != nil {
@@ -75,5 +73,17 @@ func parseEntry(entry []byte) (Leaf, error) {
 	if e.ID == "" || e.Time.IsZero() || e.Event == "" || e.Actor == "" {
 		return Leaf{}, errors.New("the entry lacks its id, time, event or actor")
 	}
-	return Leaf{ID: e.ID, Time: e.Time, Event: e.Event, Actor: e.Actor, Details: e.Details, Entry: entry}, nil
+	return Leaf{ID: e.ID, Time: e.Time, Event: e.Event, Actor: e.Actor, Entry: entry}, nil
+}
+
+// Details are what the entry says beside its fields. Few events are of interest to a checker, so that they are read
+// only when they are asked for.
+func (l Leaf) Details() map[string]string {
+	var e struct {
+		Details map[string]string `json:"details"`
+	}
+	if json.Unmarshal(l.Entry, &e) != nil {
+		return nil
+	}
+	return e.Details
 }

@@ -191,7 +191,7 @@ func (w *walk) entry(index int64, l hashed, sure bool) {
 		w.last = l.Sequenced
 	}
 	if l.Event == PrunedEvent && sure {
-		w.saidPruned = pruningOf(l.Details)
+		w.saidPruned = pruningOf(l.Details())
 	}
 }
 

@@ -26,6 +26,9 @@ const (
 	lockFile      = ".lock"
 )
 
+// nothingYet is the memory of a witness before its first contact.
+const nothingYet = "no checkpoint was accepted yet\n"
+
 // state is what a witness must not forget.
 type state struct {
 	dir    string
@@ -72,7 +75,7 @@ func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *state) readKey(name string) error {
 	private, err := os.ReadFile(s.path(keyFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(s.path(latestFile)); err == nil {
+		if latest, err := os.ReadFile(s.path(latestFile)); err == nil && string(latest) != nothingYet {
 			return fmt.Errorf("%s is missing, but the witness has seen the log already: restore it from your backup", keyFile)
 		}
 		private, err = s.makeKey(name)
@@ -125,8 +128,9 @@ func (s *state) makeKey(name string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a key for witness %q, whose name may hold neither blanks nor +: %w", name, err)
 	}
-	// The public half first: a private key stands for a state that is whole.
-	err = errors.Join(writeSynced(s.path(publicFile), []byte(cosigning+"\n")), writeSynced(s.path(keyFile), []byte(private+"\n")))
+	// The private key last: it stands for a state that is whole, and that would miss what it remembers.
+	err = errors.Join(writeSynced(s.path(publicFile), []byte(cosigning+"\n")), writeSynced(s.path(latestFile), []byte(nothingYet)),
+		writeSynced(s.path(keyFile), []byte(private+"\n")))
 	return []byte(private), err
 }
 
@@ -157,10 +161,13 @@ func (s *state) follow(bundle []byte) (*verify.Chain, error) {
 func (s *state) readLatest() error {
 	signed, err := os.ReadFile(s.path(latestFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return fmt.Errorf("%s is missing: the witness forgot what it saw, and would take whatever it is shown now: restore it from your backup, or begin anew with another --state and another name", latestFile)
 	}
 	if err != nil {
 		return err
+	}
+	if string(signed) == nothingYet {
+		return nil
 	}
 	s.latest, err = s.readCheckpoint(string(signed))
 	if err != nil {

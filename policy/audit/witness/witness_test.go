@@ -374,6 +374,7 @@ func TestStatesThatCannotBeUsed(t *testing.T) {
 		}, l.Key.Public, "chmod 600"},
 		"a damaged key":          {func(t *testing.T, dir string) { put(t, dir, "witness.key", "hello") }, l.Key.Public, "witness.key"},
 		"another's public key":   {func(t *testing.T, dir string) { put(t, dir, "witness.pub", stranger) }, l.Key.Public, "witness.pub"},
+		"a memory that is gone":  {func(t *testing.T, dir string) { remove(t, dir, "latest") }, l.Key.Public, "latest is missing"},
 		"a damaged checkpoint":   {func(t *testing.T, dir string) { put(t, dir, "latest", "hello") }, l.Key.Public, "latest"},
 		"a state of another log": {func(*testing.T, string) {}, stranger, "latest"},
 		"damaged rotations":      {func(t *testing.T, dir string) { put(t, dir, "rotations", "\x00") }, l.Key.Public, "rotations"},
