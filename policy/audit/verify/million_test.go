@@ -30,7 +30,7 @@ func TestMillion(t *testing.T) {
 		t.Fatalf("as it is: %+v", report)
 	}
 	names := slices.Sorted(maps.Keys(files))
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // chance, not secrecy
+	random := rand.New(rand.NewPCG(1, 2))
 	of := func(kind string) []string {
 		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, kind) })
 	}
