@@ -51,10 +51,13 @@ func (g *growth) look(ctx context.Context) error {
 	if n <= g.limit || now.Sub(g.told) < time.Hour {
 		return nil
 	}
-	g.told = now
 	reason := fmt.Sprintf("%d entries in an hour, %d are expected at most", n, g.limit)
 	g.logger.Error("the audit log grows too fast: find out who logs so much (klarsyn's page /log), or raise log_alarm in square.yaml", "entries", n, "limit", g.limit)
-	return g.log.Record(ctx, policy.LogGrowthEntry(retainActor, reason, policy.Growth{Entries: n, Limit: g.limit}))
+	if err := g.log.Record(ctx, policy.LogGrowthEntry(retainActor, reason, policy.Growth{Entries: n, Limit: g.limit})); err != nil {
+		return err
+	}
+	g.told = now
+	return nil
 }
 
 // alarm is 1 while the log grows too fast.

@@ -72,7 +72,7 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	}
 	in := &ingest{site: s, intake: intake, backgrounds: &vault.Backgrounds{
 		Keys: books, Spool: s.layout.spool(), MinFree: s.square.minFree, Permit: s.square.permits.At, Now: s.clock.Receiving,
-	}, samples: newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.logger, onSamples)}
+	}, samples: newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.reserve.kept, s.logger, onSamples)}
 	for _, cam := range s.square.cameras {
 		ch, err := in.channel(cam, visionPath)
 		if err != nil {
@@ -154,6 +154,7 @@ func (p permission) Permitted(id camera.ID, at time.Time) (bool, time.Time) {
 // sampler moves samples into the catalogue. Its queue is bounded: a slow database costs samples, which
 // are counted, never pictures.
 type sampler struct {
+	room    func() error
 	store   *occupancy.Store
 	log     *slog.Logger
 	also    func([]camera.Sample)
@@ -163,8 +164,8 @@ type sampler struct {
 	unknown atomic.Int64
 }
 
-func newSampler(store *occupancy.Store, log *slog.Logger, also func([]camera.Sample)) *sampler {
-	return &sampler{store: store, log: log, also: also, queue: make(chan []camera.Sample, 256)}
+func newSampler(store *occupancy.Store, room func() error, log *slog.Logger, also func([]camera.Sample)) *sampler {
+	return &sampler{store: store, room: room, log: log, also: also, queue: make(chan []camera.Sample, 256)}
 }
 
 // take never waits.
@@ -200,6 +201,11 @@ func (s *sampler) run(ctx context.Context) {
 func (s *sampler) keep(ctx context.Context, samples []camera.Sample) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	// The last room on the disk is deletion's: a count that is missing is told as such, a deletion must not be.
+	if s.room() != nil {
+		s.dropped.Add(int64(len(samples)))
+		return
+	}
 	if err := s.store.Add(ctx, samples); err != nil {
 		s.dropped.Add(int64(len(samples)))
 		s.log.Error("samples were not kept", "err", err)

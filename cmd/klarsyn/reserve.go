@@ -49,19 +49,35 @@ func (r *reserve) make() (bool, error) {
 	if free, err := freeIn(filepath.Dir(r.path)); err != nil || free < uint64(r.size)+r.beside {
 		return false, err
 	}
-	// Whole, or not at all: half a reserve would let the others write.
-	f, err := os.CreateTemp(filepath.Dir(r.path), ".reserve-*")
+	// Whole, or not at all: half a reserve would let the others write. What a crash left of it is used again.
+	unfinished := r.path + ".new"
+	f, err := os.OpenFile(unfinished, os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {
 		return false, err
 	}
-	err = errors.Join(syscall.Fallocate(int(f.Fd()), 0, 0, r.size), f.Chmod(0o640), f.Sync(), f.Close())
+	_ = f.Chmod(0o660) // whoever goes on with it may be another user; whose it is already, need not be asked
+	err = errors.Join(r.fill(f), f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), r.path)
+		err = os.Rename(unfinished, r.path)
 	}
-	if err != nil {
-		return false, errors.Join(fmt.Errorf("keep %d MiB for deletion: %w", r.size>>20, err), os.Remove(f.Name()))
+	if err != nil && r.kept() != nil { // else another process was faster
+		return false, errors.Join(fmt.Errorf("keep %d MiB for deletion: %w", r.size>>20, err), os.Remove(unfinished))
 	}
 	return true, nil
+}
+
+// fill gives the file real blocks, also where the file system cannot be asked for them.
+func (r *reserve) fill(f *os.File) error {
+	err := syscall.Fallocate(int(f.Fd()), 0, 0, r.size)
+	if !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.ENOSYS) {
+		return err
+	}
+	for zeros, at := make([]byte, 1<<20), int64(0); at < r.size; at += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros, at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // run keeps the reserve until ctx ends: it gives it up when the disk is full, and makes it again when there is room.

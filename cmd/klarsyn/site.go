@@ -214,8 +214,9 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 	}
 	if s.addresses.catalogue == "" {
 		s.reserve = &reserve{path: filepath.Join(filepath.Dir(s.layout.catalogue()), "reserve"), size: s.square.reserve, beside: s.square.minFree}
+		// Without it nothing is recorded or shown, but deletion goes on.
 		if _, err := s.reserve.make(); err != nil {
-			return nil, err
+			s.logger.Error("room for deletion could not be kept: nothing is recorded or shown until it can", "err", err)
 		}
 	}
 	cfg.Room = s.reserve.kept

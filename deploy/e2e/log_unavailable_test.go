@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -171,58 +170,86 @@ func ourFault(t *testing.T, data, camera string, from, to time.Time) {
 	t.Errorf("the time from %s to %s is not told as our fault:\n%s", from.UTC(), to.UTC(), found)
 }
 
-// TestLogDiskFull fills the disk to the last byte: what is due is deleted and logged all the same, out of the room that
-// is kept for it, while nobody else may log, look or record.
+// TestLogDiskFull fills the disk to the last byte. While it is full, and not only afterwards, what is due is deleted and
+// numbered in the log, out of the room that is kept for it, and nobody else may log, look or record.
 func TestLogDiskFull(t *testing.T) {
 	t.Parallel()
 	disk := testenv.Tmpfs(t, 160)
 	data := filepath.Join(disk, "square")
+	spent := func() bool {
+		_, err := os.Stat(filepath.Join(data, "catalogue", "reserve"))
+		return os.IsNotExist(err)
+	}
 	s := startDemo(t, data, "--clip", "3s", "--retention", "25s", "--tour=false", "--min-free", "16")
 	investigator, auditor := s.as(t, "investigator"), s.as(t, "auditor")
 	stored := investigator.several("k1", 2, 60*time.Second)
-	c := stored[len(stored)-1]
-
-	ballast, err := os.Create(filepath.Join(disk, "ballast"))
+	last := stored[len(stored)-1]
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(data, "catalogue", "catalogue.db")+"?mode=ro&_pragma=busy_timeout(10000)")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ballast.Close()
-	for _, size := range []int{1 << 20, 4096, 1} {
-		for err = nil; err == nil; {
-			_, err = ballast.Write(make([]byte, size))
+	t.Cleanup(func() { db.Close() })
+	count := func(query string, args ...any) (n int64) {
+		if err := db.QueryRowContext(t.Context(), query, args...).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+
+	ballast := filepath.Join(disk, "ballast")
+	fill(t, ballast)
+	testenv.Eventually(t, 20*time.Second, "the reserve is spent", spent)
+	full := time.Now()
+	for _, c := range stored {
+		if !c.Deadline.After(full) {
+			t.Fatalf("clip %s was due before the disk was full: it would show nothing", c.ID)
 		}
 	}
-	testenv.Eventually(t, 20*time.Second, "the reserve is spent", func() bool {
-		_, err := os.Stat(filepath.Join(data, "catalogue", "reserve"))
-		return os.IsNotExist(err)
-	})
-	nothingIsServed(t, s, investigator, auditor, c)
-	testenv.Eventually(t, time.Until(c.Deadline)+20*time.Second, "all that is due is deleted on a full disk", func() bool {
-		for _, other := range investigator.clips("k1") {
-			if other.State != "pending" && time.Since(other.Deadline) > 5*time.Second {
+	nothingIsServed(t, s, investigator, auditor, last)
+	testenv.Eventually(t, time.Until(last.Deadline)+15*time.Second, "what is due is deleted, and its deletion numbered, on the full disk", func() bool {
+		for _, c := range stored {
+			if count(`SELECT COUNT(*) FROM catalogue_clip WHERE id = $1 AND state = 'deleted'`, c.ID) != 1 ||
+				count(`SELECT COUNT(*) FROM audit_leaf WHERE event = 'clip-deleted' AND object = $1`, "clip:"+c.ID) != 1 {
 				return false
 			}
 		}
-		return time.Now().After(c.Deadline)
+		return true
 	})
-	if err := os.Remove(filepath.Join(disk, "ballast")); err != nil {
+	if n := count(`SELECT COUNT(*) FROM catalogue_clip WHERE start_us > $1`, full.Add(time.Second).UnixMicro()); n != 0 {
+		t.Errorf("%d clips were opened while the reserve was spent", n)
+	}
+	if n := count(`SELECT COUNT(*) FROM occupancy_sample WHERE time_us > $1`, full.Add(3*time.Second).UnixMicro()); n != 0 {
+		t.Errorf("%d counts were kept in the room that is deletion's", n)
+	}
+	if !spent() {
+		t.Fatal("the reserve was made again meanwhile: it showed nothing")
+	}
+
+	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	ballast.Close()
+	freed := time.Now()
 	testenv.Eventually(t, 40*time.Second, "recording goes on when there is room", func() bool {
-		_, err := os.Stat(filepath.Join(data, "catalogue", "reserve"))
-		state, _ := stateOf(investigator, "k1")
-		return err == nil && state == "recording"
+		return !spent() && count(`SELECT COUNT(*) FROM catalogue_clip WHERE camera = 'k1' AND start_us > $1`, freed.UnixMicro()) > 0
 	})
-	var page struct {
-		Entries []struct{ Entry struct{ Object string } }
-	}
-	testenv.Eventually(t, 20*time.Second, "the deletions stand in the log", func() bool {
-		auditor.read("/api/v1/audit", url.Values{"event": {"clip-deleted"}, "object": {"clip:" + stored[0].ID}}, &page)
-		return len(page.Entries) == 1
-	})
+	ourFault(t, data, "k1", full.Add(5*time.Second), freed)
 	if code := s.Stop(t, time.Minute); code != 0 {
 		t.Errorf("the demo ended with %d", code)
 	}
 	clean(t, fsck(t, data))
+}
+
+// fill fills a disk to the last byte.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 20, 4096, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
 }
