@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -100,19 +101,30 @@ func FuzzQuery(f *testing.F) {
 	w := newWorld(&testing.T{})
 	f.Cleanup(w.web.Close)
 	cookie := w.as(policy.Auditor).cookie
-	f.Add("k1", "2026-11-23T13:00:00Z", "", "10", "")
-	f.Add("k1", "2026-11-23T13:00:00+01:00", "2026-11-23T14:00:00Z", "0", whole)
-	f.Add("..", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "1e3", "'; --")
-	f.Fuzz(func(t *testing.T, camera, from, to, limit, after string) {
-		q := url.Values{"camera": {camera}, "from": {from}, "to": {to}, "limit": {limit}, "after": {after}}.Encode()
-		for _, path := range []string{"/api/v1/clips?", "/api/v1/occupancy?", "/api/v1/deletions?", "/api/v1/audit?", "/?"} {
-			r := httptest.NewRequest("GET", path+q, nil)
+	f.Add("k1", "2026-11-23T13:00:00Z", "", "10", "", "")
+	f.Add("k1", "2026-11-23T13:00:00+01:00", "2026-11-23T14:00:00Z", "0", whole, "camera:k1")
+	f.Add("..", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "1e3", "'; --", "clip-deleted")
+	f.Add("", "2026-10-25T02:30", "2026-10-25T02:30:00.000", "", "7", "erasure")
+	f.Add("", "", "", "", "", ":")
+	f.Fuzz(func(t *testing.T, camera, from, to, limit, after, word string) {
+		common := url.Values{"from": {from}, "to": {to}, "limit": {limit}, "after": {after}}
+		with := func(more url.Values) string {
+			maps.Copy(more, common)
+			return more.Encode()
+		}
+		clips := with(url.Values{"camera": {camera}})
+		for _, target := range []string{
+			"/api/v1/clips?" + clips, "/api/v1/occupancy?" + clips, "/api/v1/deletions?" + clips, "/?" + clips,
+			"/api/v1/audit?" + with(url.Values{"object": {word}, "actor": {camera}}), "/api/v1/audit?" + with(url.Values{"event": {word}, "action": {camera}}),
+			"/log?" + with(url.Values{"object": {word}, "actor": {camera}}), "/log?" + with(url.Values{"event": {word}, "action": {camera}, "case": {word}}),
+		} {
+			r := httptest.NewRequest("GET", target, nil)
 			r.RemoteAddr = "127.0.0.1:1"
 			r.Header.Set("Cookie", cookie)
 			rec := httptest.NewRecorder()
 			w.server.ServeHTTP(rec, r)
 			if rec.Code >= 500 || (rec.Code >= 400 && rec.Header().Get("Content-Type") != problemMedia) {
-				t.Errorf("%s%s: %d %s", path, q, rec.Code, rec.Body)
+				t.Errorf("%s: %d %s", target, rec.Code, rec.Body)
 			}
 		}
 	})

@@ -83,7 +83,7 @@ func (q logSearch) wrong() map[string]string {
 	if q.action != "" && !slices.Contains(legalActions(), q.action) {
 		wrong["action"] = fmt.Sprintf("there is no such action: want one of %v", legalActions())
 	}
-	if q.event != "" && q.action != "" && q.event.LegalAction() != q.action {
+	if q.event != "" && q.action != "" && wrong["event"] == "" && wrong["action"] == "" && q.event.LegalAction() != q.action {
 		wrong["action"] = fmt.Sprintf("%s is %s: leave one of the two out", q.event, q.event.LegalAction())
 	}
 	if kind, id, ok := strings.Cut(q.object, ":"); q.object != "" && (!ok || kind == "" || id == "") {

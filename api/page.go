@@ -61,6 +61,7 @@ func newPage() (*page, error) {
 // frame is what every page shows around its content.
 type frame struct {
 	W        words
+	Other    string // this address in the other language
 	Now      string // the server's clock, for countdowns
 	Title    string
 	User     string
@@ -86,6 +87,9 @@ func (s *Server) frameOf(c *gin.Context) frame {
 		lang = preferred(c.GetHeader("Accept-Language"))
 	}
 	f := frame{W: wordsFor(lang), Now: s.cfg.Now().UTC().Format(time.RFC3339)}
+	here := c.Request.URL.Query()
+	here.Set("lang", f.W.OtherLang)
+	f.Other = "?" + here.Encode()
 	if who, ok := subjectOf(c.Request.Context()); ok {
 		f.User, f.RoleName = who.Name, f.W.role(who.Role)
 	}

@@ -53,6 +53,17 @@ func TestEveryValueHasWords(t *testing.T) {
 				t.Errorf("%s has no words for the purpose %s", w.Lang, p)
 			}
 		}
+		said := map[string]policy.Event{}
+		for _, e := range policy.Events() {
+			text := w.event(e)
+			if text == string(e) {
+				t.Errorf("%s has no words for the event %s", w.Lang, e)
+			}
+			if other, twice := said[text]; twice {
+				t.Errorf("%s says %q of both %s and %s", w.Lang, text, e, other)
+			}
+			said[text] = e
+		}
 	}
 }
 
@@ -81,7 +92,7 @@ func TestPageShowsEachRoleItsOwn(t *testing.T) {
 		{policy.Auditor, []string{"/clips/" + whole, `id="deletions"`, "2,0 s", `id="audit"`, "logged-in-not"}, nil},
 		{policy.Operator, []string{`id="live"`}, []string{"/clips/", `id="deletions"`, `id="audit"`}},
 	}
-	tests[3].has[4] = string(policy.LogRead)
+	tests[3].has[4] = swedish().event(policy.LogRead)
 	for _, tt := range tests {
 		res := w.as(tt.role).get("/", "Accept-Language", "sv", "Accept", "text/html")
 		body := string(res.body)

@@ -3,11 +3,10 @@ package api
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -23,15 +22,18 @@ type logView struct {
 	Actions []option
 	State   *logStateView
 	Rows    []logRow
-	Asked   bool   // something was asked for: nothing found says so
-	Next    string // address of the next, older page
+	Asked   []askedFor // nothing found names it
+	Next    string     // address of the next, older page
 }
 
-// logForm is what was asked, as it was asked, and what is wrong with it.
+// logForm is what was asked, as it was asked, and by the name of the field what is wrong with it. While something
+// is wrong nothing is read: an answer to less than the question would look like an answer to it.
 type logForm struct {
-	Actor, Object, Case, From, To     string
-	WrongEvent, WrongObject, WrongEnd string
+	Actor, Object, Case, From, To string
+	Wrong                         map[string]string
 }
+
+type askedFor struct{ Name, Value string }
 
 type logRow struct {
 	auditRow
@@ -51,7 +53,7 @@ func (s *Server) showLog(c *gin.Context) {
 	v := logView{frame: s.frameOf(c)}
 	v.Title = v.W.Audit
 	q := s.askedOfLog(c, &v)
-	if v.Form.WrongEvent+v.Form.WrongObject+v.Form.WrongEnd == "" {
+	if len(v.Form.Wrong) == 0 {
 		entries, more, err := s.readLog(ctx, q)
 		if err != nil {
 			s.failPage(c, err)
@@ -62,6 +64,7 @@ func (s *Server) showLog(c *gin.Context) {
 		}
 		if more {
 			next := c.Request.URL.Query()
+			next.Del("lang") // the browser keeps it
 			next.Set("after", strconv.FormatInt(entries[len(entries)-1].Index, 10))
 			v.Next = "/log?" + next.Encode()
 		}
@@ -78,51 +81,70 @@ func (s *Server) showLog(c *gin.Context) {
 // askedOfLog reads the form out of the address, which is the page's only state.
 func (s *Server) askedOfLog(c *gin.Context, v *logView) logSearch {
 	form := &v.Form
-	get := func(name string, limit int) string { return strings.TrimSpace(bounded(c.Query(name), limit)) }
+	form.Wrong = map[string]string{}
+	get := func(name string, limit int) string {
+		asked := strings.TrimSpace(c.Query(name))
+		if utf8.RuneCountInString(asked) > limit {
+			form.Wrong[name] = v.W.TooLong
+		}
+		return asked
+	}
+	at := func(name string) (earlier, later time.Time, asked string) {
+		if asked = get(name, 32); asked == "" || form.Wrong[name] != "" {
+			return earlier, later, asked
+		}
+		earlier, later, err := s.page.wallTime(asked)
+		if err != nil {
+			form.Wrong[name] = v.W.BadInstant
+		}
+		return earlier, later, asked
+	}
 	form.Actor, form.Object, form.Case = get("actor", 100), get("object", 200), get("case", 100)
-	form.From, form.To = get("from", 19), get("to", 19)
 	q := logSearch{
 		limit: logShown, event: policy.Event(get("event", 63)), action: policy.LegalAction(get("action", 63)),
 		actor: form.Actor, object: form.Object, caseNo: form.Case,
 	}
-	if after, err := strconv.ParseInt(c.Query("after"), 10, 64); err == nil && after > 0 {
+	q.since, _, form.From = at("from")
+	_, q.until, form.To = at("to")
+	if asked := c.Query("after"); asked != "" {
+		after, err := strconv.ParseInt(asked, 10, 64)
+		if err != nil || after < 1 {
+			form.Wrong["after"] = v.W.BadAfter
+		}
 		q.before = after
 	}
-	var fromErr, toErr error
-	if form.From != "" {
-		q.since, _, fromErr = s.page.wallTime(form.From)
-	}
-	if form.To != "" {
-		_, q.until, toErr = s.page.wallTime(form.To)
-	}
-	wrong := q.wrong()
-	if fromErr != nil || toErr != nil || wrong["to"] != "" {
-		form.WrongEnd = v.W.BadTime
-	}
-	if wrong["object"] != "" {
-		form.WrongObject = v.W.BadObject
-	}
-	if wrong["event"] != "" || wrong["action"] != "" {
-		form.WrongEvent = v.W.BadEvent
+	said := map[string]string{"event": v.W.BadEvent, "action": v.W.BadAction, "object": v.W.BadObject, "to": v.W.BadEnd}
+	for name := range q.wrong() {
+		if form.Wrong[name] == "" {
+			form.Wrong[name] = said[name]
+		}
 	}
 	for _, e := range policy.Events() {
-		v.Events = append(v.Events, option{Value: string(e), Text: string(e), Selected: e == q.event})
+		v.Events = append(v.Events, option{Value: string(e), Text: v.W.event(e), Selected: e == q.event})
 	}
-	slices.SortFunc(v.Events, func(a, b option) int { return strings.Compare(a.Value, b.Value) })
 	for _, a := range legalActions() {
 		v.Actions = append(v.Actions, option{Value: string(a), Text: v.W.action(a), Selected: a == q.action})
 	}
-	asked := c.Request.URL.Query()
-	v.Asked = len(withoutEmpty(asked)) > 0
+	v.Asked = s.asked(q, v.W)
 	return q
 }
 
-func withoutEmpty(asked url.Values) url.Values {
-	for name, values := range asked {
-		if strings.Join(values, "") == "" || name == "lang" {
-			delete(asked, name)
+// asked is the question in words, as it was understood.
+func (s *Server) asked(q logSearch, w words) []askedFor {
+	var asked []askedFor
+	add := func(name, value string, given bool) {
+		if given {
+			asked = append(asked, askedFor{name, value})
 		}
 	}
+	add(w.Actor, q.actor, q.actor != "")
+	add(w.Object, q.object, q.object != "")
+	add(w.CaseNumber, q.caseNo, q.caseNo != "")
+	add(w.Event, w.event(q.event), q.event != "")
+	add(w.LegalAction, w.action(q.action), q.action != "")
+	add(w.From, s.local(q.since), !q.since.IsZero())
+	add(w.To, s.local(q.until), !q.until.IsZero())
+	add(w.OlderThan, strconv.FormatInt(q.before, 10), q.before > 0)
 	return asked
 }
 
@@ -131,7 +153,7 @@ func (s *Server) logRow(e LogEntry, w words) logRow {
 		auditRow: s.auditRow(e, w), Role: w.role(e.Entry.Role), Action: w.action(e.Entry.Event.LegalAction()), Reason: e.Entry.Reason,
 	}
 	rest := e.Entry
-	rest.ID, rest.Time, rest.Event, rest.Actor, rest.Object, rest.Case, rest.Purpose, rest.Decision, rest.Reason = "", time.Time{}, "", "", "", "", "", "", ""
+	rest.ID, rest.Time, rest.Actor, rest.Object, rest.Case, rest.Purpose, rest.Decision, rest.Reason = "", time.Time{}, "", "", "", "", "", ""
 	if b, err := json.MarshalIndent(rest, "", "  "); err == nil {
 		row.Details = withoutBlanks(string(b))
 	}

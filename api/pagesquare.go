@@ -249,7 +249,7 @@ func (s *Server) fillAudit(c *gin.Context, who policy.Subject, v *squareView) er
 
 func (s *Server) auditRow(e LogEntry, w words) auditRow {
 	return auditRow{
-		Number: strconv.FormatInt(e.Index, 10), Time: s.local(e.Entry.Time), Event: string(e.Entry.Event), Actor: e.Entry.Actor,
+		Number: strconv.FormatInt(e.Index, 10), Time: s.local(e.Entry.Time), Event: w.event(e.Entry.Event), Actor: e.Entry.Actor,
 		Object: e.Entry.Object, Purpose: w.purpose(e.Entry.Purpose), Case: e.Entry.Case, Decision: e.Entry.Decision,
 	}
 }

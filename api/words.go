@@ -27,17 +27,18 @@ type words struct {
 	Clip, Permit, Codec, Frames, CameraTime, ClockFlagged, Back, LookHelp, Purpose, CaseNumber, Choose, OpenFootage,
 	MissingPurpose, MissingCase, Denied, Gone, NotReady, NoFootage, Damaged, TryLater,
 	Player, PlayerHelp, LoggedLook, NoFootageForRole string
-	CrimeInvestigation, CrimePrevention, PublicOrder, AccidentInquiry, MissingPerson string
-	Deletions, DeletionsHelp, NoDeletions, Unreadable, DeletedAt, Lag, Left          string
-	Audit, AuditHelp, Number, Time, Event, Actor, Role, Object, Decision             string
-	Investigator, DashboardViewer, Auditor, Operator                                 string
-	TimesAre, Error, ToStart, NotFound                                               string
-	Search, Any, LegalAction, LogHelp, More2, Older, NothingAsked, NothingLogged     string
-	BadObject, BadEvent, WholeLog                                                    string
-	LogState, LogStateHelp, LogName, LogEntries, LogRoot, LogSigned, LogWitness      string
-	LogSeen, NeverSeen, NoWitness                                                    string
-	// Actions says what an event is in law.
+	CrimeInvestigation, CrimePrevention, PublicOrder, AccidentInquiry, MissingPerson           string
+	Deletions, DeletionsHelp, NoDeletions, Unreadable, DeletedAt, Lag, Left                    string
+	Audit, AuditHelp, Number, Time, Event, Actor, Role, Object, Decision                       string
+	Investigator, DashboardViewer, Auditor, Operator                                           string
+	TimesAre, Error, ToStart, NotFound                                                         string
+	Search, Any, LegalAction, LogHelp, More2, Older, NothingAsked, NothingLogged               string
+	BadObject, BadEvent, BadAction, BadInstant, BadEnd, BadAfter, TooLong, WholeLog, OlderThan string
+	LogState, LogStateHelp, LogName, LogEntries, LogRoot, LogSigned, LogWitness                string
+	LogSeen, NeverSeen, NoWitness                                                              string
+	// Actions says what an event is in law, Events what happened.
 	Actions                   map[policy.LegalAction]string
+	Events                    map[policy.Event]string
 	Day, Hour, Minute, Second string
 }
 
@@ -82,9 +83,12 @@ func swedish() words {
 		Investigator: "utredare", DashboardViewer: "antal", Auditor: "granskare", Operator: "drift",
 		TimesAre: "Alla tider: Europe/Stockholm.", Error: "Fel", ToStart: "Till startsidan", NotFound: "Det finns inget här som du får se.",
 		Search: "Sök i loggen", Any: "Alla", LegalAction: "I lagens mening", LogHelp: "De nyaste posterna först. Att läsa loggen loggas också, med frågan.",
-		More2: "Mer", Older: "Äldre poster", NothingAsked: "Ingen post svarar mot urvalet. Ta bort något av det och sök igen.", NothingLogged: "Loggen har inga poster än.",
-		BadObject: "Ange slag och nummer, till exempel camera:k1 eller clip:01J….", BadEvent: "Händelsen finns inte, eller är något annat i lagens mening. Välj bara en av dem.",
-		WholeLog: "Sök i hela loggen",
+		More2: "Mer", Older: "Äldre poster", NothingAsked: "Ingen post svarar mot urvalet. Ta bort något av det och sök igen:", NothingLogged: "Loggen har inga poster än.",
+		BadObject: "Ange slag och nummer, till exempel camera:k1 eller clip:01J….", BadEvent: "Händelsen finns inte. Välj en i listan.",
+		BadAction:  "Välj en i listan. Om den valda händelsen är något annat i lagens mening, välj bara en av de två.",
+		BadInstant: "Tiden går inte att läsa. Ange datum och klockslag.", BadEnd: "Slutet ligger inte efter början. Ändra ett av dem.",
+		BadAfter: "Adressen pekar inte ut någon sida av loggen. Sök igen.",
+		TooLong:  "För långt. Korta av det.", OlderThan: "Äldre än post", WholeLog: "Sök i hela loggen",
 		LogState: "Loggens läge", LogStateHelp: "Jämför roten med den som vittnena och en exporterad logg visar. Kontrollera en export med klarsyn verify log.",
 		LogName: "Logg", LogEntries: "Poster", LogRoot: "Rot", LogSigned: "Signerad", LogWitness: "Vittne", LogSeen: "har sett till och med post",
 		NeverSeen: "har aldrig hörts av", NoWitness: "Inget vittne är inlagt: bara den som driver loggen kan säga om den skrivits om.",
@@ -92,7 +96,8 @@ func swedish() words {
 			policy.Collection: "insamling", policy.Alteration: "ändring", policy.Consultation: "läsning", policy.Disclosure: "utlämning",
 			policy.Combination: "sammanföring", policy.Erasure: "radering",
 		},
-		Day: "d", Hour: "h", Minute: "min", Second: "s",
+		Events: swedishEvents(),
+		Day:    "d", Hour: "h", Minute: "min", Second: "s",
 	}
 }
 
@@ -137,9 +142,12 @@ func english() words {
 		Investigator: "investigator", DashboardViewer: "counts", Auditor: "auditor", Operator: "operator",
 		TimesAre: "All times: Europe/Stockholm.", Error: "Error", ToStart: "To the start page", NotFound: "There is nothing here that you may see.",
 		Search: "Search the log", Any: "All", LegalAction: "In law", LogHelp: "Newest entries first. Reading the log is logged too, with the question.",
-		More2: "More", Older: "Older entries", NothingAsked: "No entry matches the choice. Take something away from it and search again.", NothingLogged: "The log has no entries yet.",
-		BadObject: "State kind and number, for example camera:k1 or clip:01J….", BadEvent: "There is no such event, or it is something else in law. Choose only one of the two.",
-		WholeLog: "Search the whole log",
+		More2: "More", Older: "Older entries", NothingAsked: "No entry matches the choice. Take something away from it and search again:", NothingLogged: "The log has no entries yet.",
+		BadObject: "State kind and number, for example camera:k1 or clip:01J….", BadEvent: "There is no such event. Choose one of the list.",
+		BadAction:  "Choose one of the list. If the chosen event is something else in law, choose only one of the two.",
+		BadInstant: "The time cannot be read. State date and time of day.", BadEnd: "The end does not lie after the beginning. Change one of them.",
+		BadAfter: "The address names no page of the log. Search again.",
+		TooLong:  "Too long. Shorten it.", OlderThan: "Older than entry", WholeLog: "Search the whole log",
 		LogState: "State of the log", LogStateHelp: "Compare the root with what the witnesses and an exported log show. Check an export with klarsyn verify log.",
 		LogName: "Log", LogEntries: "Entries", LogRoot: "Root", LogSigned: "Signed", LogWitness: "Witness", LogSeen: "has seen up to entry",
 		NeverSeen: "was never heard of", NoWitness: "No witness is configured: only who runs the log can say whether it was rewritten.",
@@ -147,7 +155,8 @@ func english() words {
 			policy.Collection: "collection", policy.Alteration: "alteration", policy.Consultation: "consultation", policy.Disclosure: "disclosure",
 			policy.Combination: "combination", policy.Erasure: "erasure",
 		},
-		Day: "d", Hour: "h", Minute: "min", Second: "s",
+		Events: englishEvents(),
+		Day:    "d", Hour: "h", Minute: "min", Second: "s",
 	}
 }
 

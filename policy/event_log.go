@@ -38,7 +38,7 @@ func LogReadEntry(who Subject, q LogQuestion) Entry {
 	e := person(LogRead, who).ruled(allow, Verdict{})
 	if q.Limit > 0 { // a list was asked for, and not one thing
 		e = e.with("before", strconv.FormatInt(q.Before, 10), "limit", strconv.Itoa(q.Limit),
-			"event", bounded(string(q.Event), maxWord), "actor", bounded(q.Actor, maxWord), "case", clipped(q.Case))
+			"event", bounded(string(q.Event), maxWord), "actor", bounded(q.Actor, maxClient), "case", bounded(q.Case, maxClient))
 	}
 	for name, asked := range map[string]string{
 		"object": bounded(q.Object, maxClient), "action": bounded(string(q.Action), maxWord), "file": bounded(q.File, maxWord), "proof": bounded(q.Proof, maxWord),
