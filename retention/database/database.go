@@ -36,7 +36,13 @@ func Migrate(ctx context.Context, db *sql.DB, dialect string, owners ...Owner) e
 		if err != nil {
 			return err
 		}
-		if _, err := p.Up(ctx); err != nil {
+		_, err = p.Up(ctx)
+		if err != nil && dialect == SQLite {
+			// SQLite has no lock over several migrations: another process may have made the step meanwhile, and
+			// then there is nothing left of it to do.
+			_, err = p.Up(ctx)
+		}
+		if err != nil {
 			return fmt.Errorf("bringing the tables of %s up to date: %w", o.Name, err)
 		}
 	}
