@@ -19,7 +19,7 @@ type words struct {
 	Counts, CountsHelp, Camera, Zone, People, Moving, Counted, State, Recorder string
 	// Qualities says why there is no number.
 	Qualities                                                                                 map[camera.Quality]string
-	FewerThan, Plain, StaleSince, NoContact, NoZones                                          string
+	FewerThan, StaleSince, NoContact                                                          string
 	Recording, NotPermitted, CameraDown, OurFault, NotTold, Since                             string
 	Clips, ClipsHelp, NoClips, From, To, Show, Length, Deadline, Size, Look, In, Passed, More string
 	BadTime, AllCameras                                                                       string
@@ -29,7 +29,7 @@ type words struct {
 	Player, PlayerHelp, LoggedLook, NoFootageForRole string
 	CrimeInvestigation, CrimePrevention, PublicOrder, AccidentInquiry, MissingPerson           string
 	Deletions, DeletionsHelp, NoDeletions, Unreadable, DeletedAt, Lag, Left                    string
-	Audit, AuditHelp, Number, Time, Event, Actor, Role, Object, Decision                       string
+	Audit, AuditHelp, Number, Time, Event, Actor, Object, Decision                             string
 	Investigator, DashboardViewer, Auditor, Operator                                           string
 	TimesAre, Error, ToStart, NotFound                                                         string
 	Search, Any, LegalAction, LogHelp, More2, Older, NothingAsked, NothingLogged               string
@@ -57,8 +57,8 @@ func swedish() words {
 			camera.QualityCameraMoved: "okänt (kameran har flyttats)", camera.QualityObscured: "okänt (sikten är skymd)",
 			camera.QualityTooDark: "okänt (för mörkt)", camera.QualityDecoderLost: "okänt (bilden gick inte att läsa)",
 		},
-		FewerThan: "färre än", Plain: "ungefär", StaleSince: "Inaktuell sedan",
-		NoContact: "Ingen kontakt med servern. Antalen är inte aktuella.", NoZones: "Inga zoner är inlagda.",
+		FewerThan: "färre än", StaleSince: "Inaktuell sedan",
+		NoContact: "Ingen kontakt med servern. Antalen är inte aktuella.",
 		Recording: "spelar in", NotPermitted: "inget beslut gäller", CameraDown: "kameran nere", OurFault: "vårt fel", NotTold: "okänt", Since: "sedan",
 		Clips: "Inspelningar", ClipsHelp: "Utan urval visas de senaste tio minuterna.", NoClips: "Inget inspelat under den här tiden. Välj en annan tid.",
 		From: "Från", To: "Till", Show: "Visa", Length: "Längd", Deadline: "Gallras", Size: "Storlek", Look: "Öppna", In: "om", Passed: "tiden är ute",
@@ -79,7 +79,7 @@ func swedish() words {
 		Deletions: "Gallring", DeletionsHelp: "Det som gallrats de senaste 24 timmarna, det nyaste först.", NoDeletions: "Inget har gallrats de senaste 24 timmarna.",
 		Unreadable: "Oläsbar efter", DeletedAt: "Borttagen", Lag: "Borta efter", Left: "Kvar",
 		Audit: "Åtkomstlogg", AuditHelp: "De nyaste posterna. Att läsa loggen loggas också.", Number: "Nr", Time: "Tid", Event: "Händelse", Actor: "Vem",
-		Role: "Roll", Object: "Vad", Decision: "Beslut",
+		Object: "Vad", Decision: "Beslut",
 		Investigator: "utredare", DashboardViewer: "antal", Auditor: "granskare", Operator: "drift",
 		TimesAre: "Alla tider: Europe/Stockholm.", Error: "Fel", ToStart: "Till startsidan", NotFound: "Det finns inget här som du får se.",
 		Search: "Sök i loggen", Any: "Alla", LegalAction: "I lagens mening", LogHelp: "De nyaste posterna först. Att läsa loggen loggas också, med frågan.",
@@ -116,8 +116,8 @@ func english() words {
 			camera.QualityCameraMoved: "unknown (the camera was moved)", camera.QualityObscured: "unknown (the view is obscured)",
 			camera.QualityTooDark: "unknown (too dark)", camera.QualityDecoderLost: "unknown (the picture could not be read)",
 		},
-		FewerThan: "fewer than", Plain: "about", StaleSince: "Out of date since",
-		NoContact: "No contact with the server. The numbers are not current.", NoZones: "No zones are configured.",
+		FewerThan: "fewer than", StaleSince: "Out of date since",
+		NoContact: "No contact with the server. The numbers are not current.",
 		Recording: "recording", NotPermitted: "no permit holds", CameraDown: "camera down", OurFault: "our fault", NotTold: "unknown", Since: "since",
 		Clips: "Recordings", ClipsHelp: "Without a choice the last ten minutes are shown.", NoClips: "Nothing was recorded in this time. Choose another.",
 		From: "From", To: "To", Show: "Show", Length: "Length", Deadline: "Deadline", Size: "Size", Look: "Open", In: "in", Passed: "time is up",
@@ -138,7 +138,7 @@ func english() words {
 		Deletions: "Deletions", DeletionsHelp: "What was deleted in the last 24 hours, newest first.", NoDeletions: "Nothing was deleted in the last 24 hours.",
 		Unreadable: "Unreadable after", DeletedAt: "Removed", Lag: "Gone after", Left: "Left",
 		Audit: "Access log", AuditHelp: "The newest entries. Reading the log is logged too.", Number: "No.", Time: "Time", Event: "Event", Actor: "Who",
-		Role: "Role", Object: "What", Decision: "Decision",
+		Object: "What", Decision: "Decision",
 		Investigator: "investigator", DashboardViewer: "counts", Auditor: "auditor", Operator: "operator",
 		TimesAre: "All times: Europe/Stockholm.", Error: "Error", ToStart: "To the start page", NotFound: "There is nothing here that you may see.",
 		Search: "Search the log", Any: "All", LegalAction: "In law", LogHelp: "Newest entries first. Reading the log is logged too, with the question.",

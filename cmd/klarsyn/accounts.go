@@ -42,11 +42,11 @@ type accountChange struct {
 }
 
 func accountCommand(std stdio) *cobra.Command {
-	cmd := &cobra.Command{Use: "account", Short: "Local accounts", Example: "  klarsyn account add --data /var/lib/klarsyn --name anna --role investigator"}
+	var changes []*cobra.Command
 	for _, change := range accountChanges() {
-		cmd.AddCommand(change.command(std))
+		changes = append(changes, change.command(std))
 	}
-	return cmd
+	return commandGroup("account", "Local accounts", "  klarsyn account add --data /var/lib/klarsyn --name anna --role investigator", changes...)
 }
 
 func accountChanges() []accountChange {

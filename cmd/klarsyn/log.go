@@ -18,13 +18,8 @@ import (
 )
 
 func logCommand(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "log", Short: "The audit log: export it, change its signing key",
-		Example: "  klarsyn log export --data /var/lib/klarsyn -o log-2026-11",
-		Args:    noArguments, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(logExportCommand(std), logRotateCommand(std))
-	return cmd
+	return commandGroup("log", "The audit log: export it, change its signing key", "  klarsyn log export --data /var/lib/klarsyn -o log-2026-11",
+		logExportCommand(std), logRotateCommand(std))
 }
 
 func logExportCommand(std stdio) *cobra.Command {
@@ -76,7 +71,7 @@ func (s *site) exportLog(ctx context.Context, out string, p *progress) (audit.Ex
 	if err != nil {
 		return audit.Exported{}, err
 	}
-	e := policy.LogExportedEntry(policy.Subject{Name: commandActor()}, originOf(public), 0, size, policy.Recipient{Name: out})
+	e := policy.LogExportedEntry(policy.Subject{Name: commandActor()}, originOf(public), 0, size, policy.Recipient{})
 	if err := s.log.Record(ctx, e); err != nil {
 		return audit.Exported{}, err
 	}
@@ -110,12 +105,7 @@ Run it as the user that klarsyn retain runs as.`,
 }
 
 func proofCommand(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "proof", Short: "Prove what the log holds", Example: "  klarsyn proof entry --data /var/lib/klarsyn --index 17 -o entry-17.tlog-proof",
-		Args: noArguments, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(proofEntryCommand(std))
-	return cmd
+	return commandGroup("proof", "Prove what the log holds", "  klarsyn proof entry --data /var/lib/klarsyn --index 17 -o entry-17.tlog-proof", proofEntryCommand(std))
 }
 
 func proofEntryCommand(std stdio) *cobra.Command {

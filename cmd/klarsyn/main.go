@@ -87,6 +87,15 @@ func (s stdio) logger(level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(s.err, &slog.HandlerOptions{Level: level}))
 }
 
+// commandGroup is a command that only leads to others: alone it shows its help.
+func commandGroup(use, short, example string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		Use: use, Short: short, Example: example, Args: noArguments, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	group.AddCommand(commands...)
+	return group
+}
+
 // noArguments refuses what stands after the flags.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {

@@ -32,7 +32,7 @@ func TestReserve(t *testing.T) {
 	go func() { defer close(ended); r.run(ctx, slog.New(slog.DiscardHandler)) }()
 	defer func() { stop(); <-ended }()
 	ballast := filepath.Join(disk, "ballast")
-	fill(t, ballast)
+	testenv.Fill(t, ballast)
 	testenv.Eventually(t, 10*time.Second, "it is given up", func() bool { return r.kept() != nil })
 	if free, err := freeIn(disk); err != nil || free < 14<<20 {
 		t.Errorf("%d bytes are free after it, error %v", free, err)
@@ -47,21 +47,6 @@ func TestReserve(t *testing.T) {
 	testenv.Eventually(t, 10*time.Second, "it is made again", func() bool { return r.kept() == nil })
 }
 
-// fill fills a disk to the last byte.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, size := range []int{1 << 20, 4096, 1} {
-		for err = nil; err == nil; {
-			_, err = f.Write(make([]byte, size))
-		}
-	}
-}
-
 // While the reserve is spent nobody logs but who deletes.
 func TestSpentReserve(t *testing.T) {
 	s := opened(t, installed(t), nil)
@@ -73,7 +58,7 @@ func TestSpentReserve(t *testing.T) {
 	if err := s.log.Probe(t.Context()); !errors.Is(err, policy.ErrLogUnavailable) || !errors.Is(err, errSpent) {
 		t.Errorf("the log: error %v, want ErrLogUnavailable for want of room", err)
 	}
-	if err := s.lastLog.Probe(t.Context()); err != nil {
+	if err := s.deletionLog.Probe(t.Context()); err != nil {
 		t.Errorf("the log of who deletes: %v", err)
 	}
 }
@@ -83,23 +68,23 @@ func TestGrowthAlarm(t *testing.T) {
 	s := opened(t, installed(t), nil)
 	defer s.close()
 	now := time.Now()
-	g := &growth{log: s.lastLog, limit: 5, now: func() time.Time { return now }, logger: slog.New(slog.DiscardHandler)}
+	g := &growth{log: s.deletionLog, limit: 5, now: func() time.Time { return now }, logger: slog.New(slog.DiscardHandler)}
 	for _, c := range []struct{ more, said int }{{5, 0}, {1, 1}, {3, 1}} {
 		for range c.more {
-			if err := s.lastLog.Record(t.Context(), policy.ServiceStartedEntry("service:test")); err != nil {
+			if err := s.deletionLog.Record(t.Context(), policy.ServiceStartedEntry("service:test")); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := s.lastLog.Sequence(t.Context()); err != nil {
+		if err := s.deletionLog.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if err := g.look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.lastLog.Sequence(t.Context()); err != nil {
+		if err := s.deletionLog.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		said, err := s.lastLog.Entries(t.Context(), audit.Query{Events: []policy.Event{policy.LogGrowth}})
+		said, err := s.deletionLog.Entries(t.Context(), audit.Query{Events: []policy.Event{policy.LogGrowth}})
 		if n := len(said); err != nil || n != c.said || (g.alarm() == 1) != (c.said > 0) {
 			t.Errorf("%d entries say so, error %v, alarm %d, want %d", n, err, g.alarm(), c.said)
 		}

@@ -89,8 +89,8 @@ func (e everywhere) Remains(ctx context.Context, key string) (int, error) {
 type reaping struct{ age, every time.Duration }
 
 func openRetain(ctx context.Context, s *site, r reaping) *retain {
-	books := s.catalogueOver(s.lastLog, retainActor)
-	re := &retain{site: s, books: books, growth: &growth{log: s.lastLog, limit: s.square.logAlarm, now: s.clock.Logging, logger: s.logger}}
+	books := s.catalogueOver(s.deletionLog, retainActor)
+	re := &retain{site: s, books: books, growth: &growth{log: s.deletionLog, limit: s.square.logAlarm, now: s.clock.Logging, logger: s.logger}}
 	re.sweeper = retention.NewSweeper(retention.SweeperConfig{
 		Ledger: books, Clock: s.clock, Log: s.logger,
 		Eraser: everywhere{object.Eraser{Store: s.store}, vault.Leftovers{Folder: s.layout.spool()}},
@@ -168,7 +168,7 @@ func (re *retain) run(ctx context.Context) error {
 	go func() {
 		defer close(numbered)
 		if re.site.keyErr == nil {
-			re.faults.add(logger, "numbering the audit log", re.site.lastLog.Run(numbering))
+			re.faults.add(logger, "numbering the audit log", re.site.deletionLog.Run(numbering))
 		}
 	}()
 
@@ -193,7 +193,7 @@ func (re *retain) run(ctx context.Context) error {
 	stopNumbering()
 	<-numbered
 	if re.site.keyErr == nil {
-		re.faults.add(logger, "numbering the audit log", re.site.lastLog.Sequence(last))
+		re.faults.add(logger, "numbering the audit log", re.site.deletionLog.Sequence(last))
 	}
 	return errors.Join(re.faults.err(), re.close())
 }
@@ -202,6 +202,6 @@ func (re *retain) run(ctx context.Context) error {
 const retainActor = "service:retain"
 
 func (re *retain) record(ctx context.Context, e policy.Entry) {
-	err := re.site.lastLog.Record(ctx, e)
+	err := re.site.deletionLog.Record(ctx, e)
 	re.faults.add(re.site.logger, "audit log", err)
 }

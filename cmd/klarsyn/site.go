@@ -137,17 +137,17 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 
 // site is an opened data directory with what every process needs of it.
 type site struct {
-	layout    layout
-	addresses addresses
-	square    *square
-	db        rows
-	log       *audit.Log
-	lastLog   *audit.Log // of who deletes: it may write into the last room there is
-	reserve   *reserve   // nil with a database server
-	clock     *retention.Clock
-	store     objects
-	logger    *slog.Logger
-	keyErr    error // why this process cannot number the log, if it should
+	layout      layout
+	addresses   addresses
+	square      *square
+	db          rows
+	log         *audit.Log
+	deletionLog *audit.Log // of who deletes: it may write into the last room there is
+	reserve     *reserve   // nil with a database server
+	clock       *retention.Clock
+	store       objects
+	logger      *slog.Logger
+	keyErr      error // why this process cannot number the log, if it should
 }
 
 // siteOptions are what a process is started with.
@@ -209,7 +209,7 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 	}
 	s.clock = retention.NewClock(o.wall, last, o.trustClock)
 	cfg.Now = s.clock.Logging // the log must not vouch for a clock that leapt
-	if s.lastLog, err = audit.New(cfg); err != nil {
+	if s.deletionLog, err = audit.New(cfg); err != nil {
 		return nil, err
 	}
 	if s.addresses.catalogue == "" {
@@ -241,7 +241,7 @@ func (s *site) checkClock(ctx context.Context) error {
 	s.logger.Error("clock fault", "what", what)
 	err := s.log.Record(ctx, policy.ClockFaultEntry("service", state, what))
 	if errors.Is(err, errSpent) { // whoever deletes must be able to start
-		err = s.lastLog.Record(ctx, policy.ClockFaultEntry("service", state, what))
+		err = s.deletionLog.Record(ctx, policy.ClockFaultEntry("service", state, what))
 	}
 	return err
 }

@@ -18,13 +18,8 @@ import (
 )
 
 func verifyCommand(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "verify", Short: "Check the log, or a proof from it, without trusting whoever wrote it",
-		Example: "  klarsyn verify log --dir log-2026-11 --key audit.pub",
-		Args:    noArguments, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(verifyLogCommand(std), verifyEntryCommand(std))
-	return cmd
+	return commandGroup("verify", "Check the log, or a proof from it, without trusting whoever wrote it", "  klarsyn verify log --dir log-2026-11 --key audit.pub",
+		verifyLogCommand(std), verifyEntryCommand(std))
 }
 
 func verifyLogCommand(std stdio) *cobra.Command {

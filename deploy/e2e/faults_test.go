@@ -146,15 +146,7 @@ func TestFullDisk(t *testing.T) {
 	})
 
 	// To the last byte: nothing can be written any more, so nothing is served, and nothing breaks.
-	f, err := os.Create(ballast)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, err = f.Write(make([]byte, 1<<20)); err == nil; _, err = f.Write(make([]byte, 1<<20)) {
-	}
-	for _, err = f.Write(make([]byte, 512)); err == nil; _, err = f.Write(make([]byte, 512)) {
-	}
-	f.Close()
+	testenv.Fill(t, ballast)
 	time.Sleep(8 * time.Second)
 	if got := auditor.get("/api/v1/audit", nil).status; got != 200 && got != 503 {
 		t.Errorf("the log of a full disk answers %d", got)

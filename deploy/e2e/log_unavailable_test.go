@@ -197,7 +197,7 @@ func TestLogDiskFull(t *testing.T) {
 	}
 
 	ballast := filepath.Join(disk, "ballast")
-	fill(t, ballast)
+	testenv.Fill(t, ballast)
 	testenv.Eventually(t, 20*time.Second, "the reserve is spent", spent)
 	full := time.Now()
 	for _, c := range stored {
@@ -237,19 +237,4 @@ func TestLogDiskFull(t *testing.T) {
 		t.Errorf("the demo ended with %d", code)
 	}
 	clean(t, fsck(t, data))
-}
-
-// fill fills a disk to the last byte.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, size := range []int{1 << 20, 4096, 1} {
-		for err = nil; err == nil; {
-			_, err = f.Write(make([]byte, size))
-		}
-	}
 }

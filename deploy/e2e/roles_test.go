@@ -97,6 +97,7 @@ permits: [{id: plattan, version: 1, basis: assessment, cameras: [k1], valid_from
 	}
 	in.objectsRefuse(t, c)
 	in.databaseRefuses(t)
+	in.logIsExported(t)
 	testenv.Eventually(t, time.Until(c.Deadline)+15*time.Second, "the clip is gone", func() bool { return v.gone(c.ID) })
 	testenv.Eventually(t, 15*time.Second, "its object is gone", func() bool {
 		_, err := in.objects.Admin(t).StatObject(t.Context(), "clips", in.key(t, c), minio.StatObjectOptions{})
@@ -113,6 +114,18 @@ permits: [{id: plattan, version: 1, basis: assessment, cameras: [k1], valid_from
 		}
 	}
 	clean(t, fsck(t, in.data, in.as(t, "fsck")[2:]...))
+}
+
+// logIsExported copies, checks and proves the log with what serve may, and with nobody else's rights.
+func (in *apart) logIsExported(t *testing.T) {
+	t.Helper()
+	public, out := filepath.Join(in.data, "audit", "audit.pub"), filepath.Join(t.TempDir(), "export")
+	proof := filepath.Join(t.TempDir(), "entry.tlog-proof")
+	rights := []string{"--data", in.data, "--objects", in.bucket(filepath.Join(in.keys, "serve.credentials")), "--catalogue", in.rows(t, "serve", "klarsyn")}
+	run(t, append([]string{"log", "export", "-o", out}, rights...)...)
+	run(t, append([]string{"proof", "entry", "--index", "1", "-o", proof}, rights...)...)
+	run(t, "verify", "log", "--dir", out, "--key", public)
+	run(t, "verify", "entry", "--proof", proof, "--key", public)
 }
 
 // key is where the bytes of a clip lie.

@@ -95,6 +95,21 @@ func Tmpfs(t testing.TB, mib int) string {
 	return folder
 }
 
+// Fill writes a file that fills its disk to the last byte.
+func Fill(t testing.TB, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 20, 4096, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
+}
+
 // Process is a running command. Its output is kept, and shown when the test fails.
 type Process struct {
 	cmd  *exec.Cmd

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"klarsyn/policy/audit/durable"
 	"klarsyn/policy/audit/leaf"
 	"klarsyn/policy/audit/verify"
 )
@@ -228,12 +229,8 @@ func (w *exporter) write(name string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	temporary, err := writeSynced(filepath.Dir(path), string(content), 0o600)
-	if err != nil {
+	if err := durable.Write(path, content, 0o600); err != nil {
 		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return errors.Join(err, os.Remove(temporary))
 	}
 	w.said.Files++
 	return nil

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"klarsyn/policy/audit/durable"
 )
 
 // Key signs checkpoints. It lies in files outside the database, so that who can write the database can
@@ -106,8 +108,7 @@ func newOrigin() string {
 	return "klarsyn/" + hex.EncodeToString(nonce[:])
 }
 
-// createKey links a complete, synced file into place: a crash leaves no half key, and the second of two
-// processes keeps the first one's.
+// createKey places a whole key: a crash leaves no half of one, and the second of two processes keeps the first one's.
 func createKey(dir, path, origin string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -116,15 +117,11 @@ func createKey(dir, path, origin string) error {
 	if err != nil {
 		return err
 	}
-	temporary, err := writeSynced(dir, private+"\n"+public+"\n", 0o600)
-	if err != nil {
-		return err
+	err = durable.Create(path, []byte(private+"\n"+public+"\n"), 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
 	}
-	defer os.Remove(temporary)
-	if err := os.Link(temporary, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(dir)
+	return err
 }
 
 func publish(dir, public string) error {
@@ -132,33 +129,5 @@ func publish(dir, public string) error {
 	if present, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(present)) == public {
 		return nil
 	}
-	temporary, err := writeSynced(dir, public+"\n", 0o644)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return errors.Join(err, os.Remove(temporary))
-	}
-	return syncDir(dir)
-}
-
-func writeSynced(dir, text string, mode fs.FileMode) (string, error) {
-	file, err := os.CreateTemp(dir, ".audit-*")
-	if err != nil {
-		return "", err
-	}
-	_, writeErr := file.WriteString(text)
-	err = errors.Join(writeErr, file.Chmod(mode), file.Sync(), file.Close())
-	if err != nil {
-		return "", errors.Join(err, os.Remove(file.Name()))
-	}
-	return file.Name(), nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Write(path, []byte(public+"\n"), 0o644)
 }

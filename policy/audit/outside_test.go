@@ -535,3 +535,28 @@ func TestOneThatFailsFailsAlone(t *testing.T) {
 		t.Errorf("%d entries, want 13", n)
 	}
 }
+
+// A next key that cannot be used keeps nothing from being numbered: the log keeps the key that it has.
+func TestANextKeyThatCannotBeUsed(t *testing.T) {
+	dir := t.TempDir()
+	k, err := audit.LoadOrCreateKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := t.TempDir()
+	if _, err := audit.LoadOrCreateKey(other); err != nil {
+		t.Fatal(err)
+	}
+	ofAnother, err := os.ReadFile(filepath.Join(other, "audit.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := fresh(t).DB
+	l := newLog(t, db, k)
+	for _, next := range []string{"", "hello\n", string(ofAnother)} {
+		write(t, filepath.Join(dir, "audit.next.key"), []byte(next))
+		record(t, l, 2)
+		sequenced(t, l)
+	}
+	clean(t, verified(t, db, k))
+}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"klarsyn/policy"
+	"klarsyn/policy/audit/durable"
 	"klarsyn/policy/audit/verify"
 )
 
@@ -46,13 +47,26 @@ func (k *Key) next() (*Key, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("audit key %s: %w", path, err)
+		return nil, fmt.Errorf("audit key %s: %w: remove it, and run klarsyn log rotate again", path, err)
 	}
 	if next.Signer.Name() != k.Signer.Name() {
-		return nil, fmt.Errorf("audit key %s: it is of another log: remove it, and run klarsyn log rotate", path)
+		return nil, fmt.Errorf("audit key %s: it is of another log: remove it, and run klarsyn log rotate again", path)
 	}
 	next.dir = k.dir
 	return next, nil
+}
+
+// nextKey is the key that is to follow. One that cannot be used keeps nothing from being numbered: it is told, once.
+func (s *sequencer) nextKey() *Key {
+	next, err := s.key.next()
+	switch {
+	case err == nil:
+		s.nextFault = ""
+	case err.Error() != s.nextFault:
+		s.nextFault = err.Error()
+		s.log.logger.Error("the log keeps its signing key: the one that was to follow cannot be used", "err", err)
+	}
+	return next
 }
 
 // promote puts the next key in the place of the present one, whose private half is gone then: it has signed
@@ -61,7 +75,7 @@ func (s *sequencer) promote(next *Key) error {
 	if err := os.Rename(filepath.Join(next.dir, nextFile), filepath.Join(next.dir, privateFile)); err != nil {
 		return fmt.Errorf("put the new audit key in its place: %w", err)
 	}
-	if err := errors.Join(syncDir(next.dir), publish(next.dir, next.Public)); err != nil {
+	if err := errors.Join(durable.SyncFolder(next.dir), publish(next.dir, next.Public)); err != nil {
 		return fmt.Errorf("put the new audit key in its place: %w", err)
 	}
 	s.key = next
@@ -72,9 +86,9 @@ func (s *sequencer) promote(next *Key) error {
 
 // finishRotation takes the next key if a crash came between the checkpoint that both signed and its place.
 func (s *sequencer) finishRotation(ctx context.Context) error {
-	next, err := s.key.next()
-	if err != nil || next == nil {
-		return err
+	next := s.nextKey()
+	if next == nil {
+		return nil
 	}
 	chain, err := loadChain(ctx, s.log.db, s.key.Public)
 	if err != nil {

@@ -34,6 +34,7 @@ type sequencer struct {
 	sealed      time.Time // when the newest checkpoint was made, by this process's clock
 	pruned      time.Time // when it was last looked for what is too old, by this process's clock
 	checkpoints int64
+	nextFault   string // what was told of the key that is to follow
 }
 
 // Run sequences until ctx ends, whenever no other process does. It returns an error only when it must
@@ -117,10 +118,7 @@ func (s *sequencer) turn(ctx context.Context) error {
 		}
 		now := s.log.now()
 		beat := s.checkpoints > 0 && now.Sub(s.sealed) >= heartbeat
-		next, err := s.key.next()
-		if err != nil {
-			return err
-		}
+		next := s.nextKey()
 		prune := s.log.keep != nil && (now.Sub(s.pruned) >= pruneEvery || now.Before(s.pruned))
 		if !pending && !beat && !prune && next == nil && now.Before(s.renewAt) && s.renewAt.Sub(now) <= leaseLife {
 			return nil

@@ -14,11 +14,8 @@ import (
 	"klarsyn/policy/audit/verify"
 )
 
-// Violation is one thing that is not as it must be, and where.
-type Violation struct {
-	Place string `json:"place"` // "entry 17", "checkpoint 3", "viewing 01J…"
-	What  string `json:"what"`
-}
+// Violation is one thing that is not as it must be, and where: "entry 17", "checkpoint 3", "viewing 01J…".
+type Violation = verify.Problem
 
 // Report is what a verification found.
 type Report struct {
@@ -135,7 +132,7 @@ func (c *checker) checkColumns(rows []storedLeaf) {
 			continue // its hash tells whether it was written so
 		}
 		if row.id != e.ID || row.event != e.Event || row.actor != e.Actor || row.object != e.Object || row.kase != e.Case || row.at != e.Time.UnixMicro() {
-			differ = append(differ, Violation{fmt.Sprintf("entry %d", row.seq), "a search column differs from the entry"})
+			differ = append(differ, Violation{Place: fmt.Sprintf("entry %d", row.seq), What: "a search column differs from the entry"})
 		}
 	}
 	c.mu.Lock()

@@ -36,17 +36,28 @@ func Migrate(ctx context.Context, db *sql.DB, dialect string, owners ...Owner) e
 		if err != nil {
 			return err
 		}
-		_, err = p.Up(ctx)
-		if err != nil && dialect == SQLite {
-			// SQLite has no lock over several migrations: another process may have made the step meanwhile, and
-			// then there is nothing left of it to do.
-			_, err = p.Up(ctx)
-		}
-		if err != nil {
+		if err := up(ctx, p, dialect); err != nil {
 			return fmt.Errorf("bringing the tables of %s up to date: %w", o.Name, err)
 		}
 	}
 	return nil
+}
+
+// up takes every step that is left. SQLite has no lock over several steps, as goose has on PostgreSQL: another process may
+// have taken the same one meanwhile, and then it fails here. As long as somebody gets further it is begun again.
+func up(ctx context.Context, p *goose.Provider, dialect string) error {
+	for {
+		before, err := p.GetDBVersion(ctx)
+		if err != nil {
+			return err
+		}
+		if _, err = p.Up(ctx); err == nil || dialect != SQLite {
+			return err
+		}
+		if after, versionErr := p.GetDBVersion(ctx); versionErr != nil || after == before {
+			return errors.Join(err, versionErr)
+		}
+	}
 }
 
 // Current is ErrOutdated if a table is not up to date. It changes nothing, and needs no right to.

@@ -16,14 +16,14 @@ type cosigned struct {
 // readCosignatures reads what witnesses said of checkpoints, and which witnesses the log names.
 func (w *walk) readCosignatures() error {
 	w.cosigned.lines = map[int64][]string{}
-	named, err := w.optional(leaf.Witnesses)
+	named, _, err := w.have(leaf.Witnesses)
 	if err != nil {
 		return err
 	}
 	if w.cosigned.named, err = ParseWitnesses(string(named)); err != nil {
 		w.report.add(leaf.Witnesses, "%v", err)
 	}
-	content, err := w.optional(leaf.Cosignatures)
+	content, _, err := w.have(leaf.Cosignatures)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (w *walk) walk() error {
 func (w *walk) load(span leaf.Span) read {
 	r := read{span: span}
 	name := leaf.Tile(0, span.N, span.Width)
-	tile, ok, err := w.quiet(name)
+	tile, ok, err := w.have(name)
 	if err != nil {
 		return read{err: err}
 	}
@@ -94,7 +94,7 @@ func (w *walk) load(span leaf.Span) read {
 		return r
 	}
 	name = leaf.Entries(span.N, span.Width)
-	bundle, ok, err := w.quiet(name)
+	bundle, ok, err := w.have(name)
 	if err != nil {
 		return read{err: err}
 	}
@@ -220,7 +220,7 @@ func pruningOf(details map[string]string) pruning {
 func (w *walk) readPruned() error {
 	w.pruned = pruning{0, 1}
 	w.saidPruned = w.pruned
-	content, err := w.optional(leaf.First)
+	content, _, err := w.have(leaf.First)
 	if err != nil || content == nil {
 		return err
 	}

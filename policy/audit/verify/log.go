@@ -83,41 +83,25 @@ type walk struct {
 	matched Checkpoint  // the newest checkpoint whose root was right
 }
 
-// read reads a file. One that must be there and is not is a problem.
-func (w *walk) read(name string) (content []byte, ok bool, err error) {
+// have reads a file, if the log has it.
+func (w *walk) have(name string) (content []byte, ok bool, err error) {
 	content, err = w.files.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("%s: %w", name, err)
+	}
+	return content, true, nil
+}
+
+// want reads a file that the log must have.
+func (w *walk) want(name string) (content []byte, ok bool, err error) {
+	content, ok, err = w.have(name)
+	if err == nil && !ok {
 		w.report.add(name, "is missing")
-		return nil, false, nil
 	}
-	if err != nil {
-		return nil, false, fmt.Errorf("%s: %w", name, err)
-	}
-	return content, true, nil
-}
-
-// quiet reads a file that another goroutine may find missing: whoever walks reports it.
-func (w *walk) quiet(name string) (content []byte, ok bool, err error) {
-	content, err = w.files.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("%s: %w", name, err)
-	}
-	return content, true, nil
-}
-
-// optional reads a file that need not be there.
-func (w *walk) optional(name string) ([]byte, error) {
-	content, err := w.files.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return content, nil
+	return content, ok, err
 }
 
 // open finds out who may sign, and how long the log is.
@@ -128,7 +112,7 @@ func (w *walk) open() error {
 	if err := w.readPruned(); err != nil {
 		return err
 	}
-	signed, ok, err := w.read(leaf.Newest)
+	signed, ok, err := w.want(leaf.Newest)
 	if err != nil {
 		return err
 	}
@@ -153,7 +137,7 @@ func (w *walk) open() error {
 
 // follow reads the rotations of the signing key and which keys there are.
 func (w *walk) follow() error {
-	bundle, err := w.optional(leaf.Rotations)
+	bundle, _, err := w.have(leaf.Rotations)
 	if err != nil {
 		return err
 	}
@@ -170,7 +154,7 @@ func (w *walk) follow() error {
 	for i, signed := range rotations {
 		w.rotations[w.chain.keys[i].until] = signed
 	}
-	keys, err := w.optional(leaf.Keys)
+	keys, _, err := w.have(leaf.Keys)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,47 +13,40 @@ import (
 	"klarsyn/policy/audit/verify"
 )
 
-// TestMillion flips bytes of a log of a million entries, wherever chance puts them: LOG=long, since each takes as long as
-// checking all of it up to there.
-func TestMillion(t *testing.T) {
-	if os.Getenv("LOG") != "long" {
-		t.Skip("a million entries take minutes: run it with LOG=long")
-	}
-	l := audittest.NewLog(t)
+// BenchmarkSampledFlips flips bytes of a log of a million entries, wherever chance puts them, and wants each named at its
+// place. It is no test, since each takes as long as checking all of the log up to there.
+func BenchmarkSampledFlips(b *testing.B) {
+	l := audittest.NewLog(b)
 	for range 2000 {
 		l.Grow(500)
 	}
 	files := l.Export()
 	o := verify.Options{Keys: []string{l.Key.Public}, First: true}
-	if report := check(t, files, o); len(report.Problems) > 0 || report.Entries != 1_000_000 {
-		t.Fatalf("as it is: %+v", report)
+	if report := check(b, files, o); len(report.Problems) > 0 || report.Entries != 1_000_000 {
+		b.Fatalf("as it is: %+v", report)
 	}
 	names := slices.Sorted(maps.Keys(files))
 	random := rand.New(rand.NewPCG(1, 2))
-	of := func(kind string) []string {
-		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, kind) })
-	}
 	const each = 12
-	for _, kind := range []string{"tile/entries/", "tile/0/", "tile/1/", "tile/2/", "checkpoints/", leaf.Newest} {
-		some := of(kind)
-		for range each {
-			name := some[random.IntN(len(some))]
-			whole := files[name]
-			i := random.IntN(len(whole))
-			changed := slices.Clone(whole)
-			changed[i] ^= 1 << random.IntN(8)
-			files[name] = changed
-			report := check(t, files, o)
-			files[name] = whole
-			if len(report.Problems) == 0 {
-				t.Fatalf("byte %d of %s was flipped and nothing found", i, name)
-			}
-			if want := millionth(l, name, i); report.Problems[0].Place != want {
-				t.Errorf("byte %d of %s was flipped: found %+v, want %s", i, name, report.Problems[0], want)
+	for b.Loop() {
+		for _, kind := range []string{"tile/entries/", "tile/0/", "tile/1/", "tile/2/", "checkpoints/", leaf.Newest} {
+			some := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, kind) })
+			for range each {
+				name := some[random.IntN(len(some))]
+				whole := files[name]
+				i := random.IntN(len(whole))
+				changed := slices.Clone(whole)
+				changed[i] ^= 1 << random.IntN(8)
+				files[name] = changed
+				report := check(b, files, o)
+				files[name] = whole
+				if want := millionth(l, name, i); len(report.Problems) == 0 || report.Problems[0].Place != want {
+					b.Fatalf("byte %d of %s was flipped: found %+v, want %s", i, name, report.Problems, want)
+				}
 			}
 		}
 	}
-	t.Logf("%d bytes flipped, each found at its place", 6*each)
+	b.ReportMetric(6*each, "flips-found")
 }
 
 // millionth is what must be named when a byte of a file of a long log is wrong.

@@ -20,7 +20,7 @@ func (w *walk) upperTiles() error {
 				roots = append(roots, leaf.Fold(want))
 			}
 			name := leaf.Tile(level, span.N, span.Width)
-			content, ok, err := w.read(name)
+			content, ok, err := w.want(name)
 			if err != nil {
 				return err
 			}

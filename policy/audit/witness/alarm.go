@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"klarsyn/policy/audit/durable"
 	"klarsyn/policy/audit/leaf"
 	"klarsyn/policy/audit/verify"
 )
@@ -39,7 +40,7 @@ func (w *Witness) alarm(ctx context.Context, shown verify.Checkpoint, format str
 	}
 	err := os.MkdirAll(a.Evidence, 0o700)
 	for name, content := range keep {
-		err = errors.Join(err, writeSynced(filepath.Join(a.Evidence, name), content))
+		err = errors.Join(err, durable.Write(filepath.Join(a.Evidence, name), content, 0o600))
 	}
 	if err != nil {
 		return fmt.Errorf("%w; the evidence could not be kept whole: %w", a, err)

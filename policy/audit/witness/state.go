@@ -14,6 +14,7 @@ import (
 	cosignature "github.com/transparency-dev/formats/note"
 	"golang.org/x/mod/sumdb/note"
 
+	"klarsyn/policy/audit/durable"
 	"klarsyn/policy/audit/verify"
 )
 
@@ -129,8 +130,8 @@ func (s *state) makeKey(name string) ([]byte, error) {
 		return nil, fmt.Errorf("make a key for witness %q, whose name may hold neither blanks nor +: %w", name, err)
 	}
 	// The private key last: it stands for a state that is whole, and that would miss what it remembers.
-	err = errors.Join(writeSynced(s.path(publicFile), []byte(cosigning+"\n")), writeSynced(s.path(latestFile), []byte(nothingYet)),
-		writeSynced(s.path(keyFile), []byte(private+"\n")))
+	err = errors.Join(durable.Write(s.path(publicFile), []byte(cosigning+"\n"), 0o600), durable.Write(s.path(latestFile), []byte(nothingYet), 0o600),
+		durable.Write(s.path(keyFile), []byte(private+"\n"), 0o600))
 	return []byte(private), err
 }
 
@@ -169,18 +170,16 @@ func (s *state) readLatest() error {
 	if string(signed) == nothingYet {
 		return nil
 	}
-	s.latest, err = s.readCheckpoint(string(signed))
+	s.latest, err = s.chain.Open(string(signed))
 	if err != nil {
 		return fmt.Errorf("%s: %w: restore it from your backup; a witness that forgot what it saw must begin anew, with another --state and another name", latestFile, err)
 	}
 	return nil
 }
 
-func (s *state) readCheckpoint(signed string) (verify.Checkpoint, error) { return s.chain.Open(signed) }
-
 // remember keeps a checkpoint, whatever becomes of this process.
 func (s *state) remember(c verify.Checkpoint) error {
-	if err := writeSynced(s.path(latestFile), []byte(c.Note)); err != nil {
+	if err := durable.Write(s.path(latestFile), []byte(c.Note), 0o600); err != nil {
 		return fmt.Errorf("remember checkpoint %d: %w", c.Number, err)
 	}
 	s.latest = c
@@ -188,30 +187,9 @@ func (s *state) remember(c verify.Checkpoint) error {
 }
 
 func (s *state) rememberRotations(bundle []byte, chain *verify.Chain) error {
-	if err := writeSynced(s.path(rotationsFile), bundle); err != nil {
+	if err := durable.Write(s.path(rotationsFile), bundle, 0o600); err != nil {
 		return fmt.Errorf("remember the log's new key: %w", err)
 	}
 	s.chain = chain
 	return nil
-}
-
-// writeSynced puts a whole file in its place, or leaves the old one.
-func writeSynced(path string, content []byte) error {
-	dir := filepath.Dir(path)
-	file, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	_, writeErr := file.Write(content)
-	if err := errors.Join(writeErr, file.Chmod(0o600), file.Sync(), file.Close()); err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
-	}
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
