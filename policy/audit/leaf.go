@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -34,17 +33,14 @@ func encode(e policy.Entry) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
+// decode reads a leaf; with an error comes no part of it.
 func decode(entry []byte) (policy.Entry, error) {
-	var e policy.Entry
 	if len(entry) > leaf.Max {
-		return e, fmt.Errorf("leaf has %d bytes: at most %d are logged", len(entry), leaf.Max)
+		return policy.Entry{}, fmt.Errorf("leaf has %d bytes: at most %d are logged", len(entry), leaf.Max)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(entry))
-	if err := decoder.Decode(&e); err != nil {
-		return e, fmt.Errorf("leaf is not an entry: %w", err)
-	}
-	if decoder.More() {
-		return e, errors.New("leaf holds more than one entry")
+	var e policy.Entry
+	if err := json.Unmarshal(entry, &e); err != nil { // which refuses anything behind the one value
+		return policy.Entry{}, fmt.Errorf("leaf is not an entry: %w", err)
 	}
 	return e, nil
 }
