@@ -20,6 +20,8 @@ const (
 	ReasonNoCase             = "no-case"               // no case number was stated
 	ReasonBadCase            = "bad-case"              // the case number is not well-formed
 	ReasonBadReason          = "bad-reason"            // the free text is too long or not printable
+	ReasonRoleNotInPermit    = "role-not-in-permit"    // the permit does not let the role look
+	ReasonNoApproval         = "no-approval"           // the permit demands that a second person approves
 	ReasonRole               = "role"                  // the rules do not allow it
 )
 

@@ -86,6 +86,7 @@ const (
 	PermitExpired   Event = "permit-expired"
 	PermitRevoked   Event = "permit-revoked"
 	PermitEnded     Event = "permit-ended"
+	SquareApplied   Event = "square-applied"  // what is declared of cameras, permits, groups and users changed
 	RulesActivated  Event = "rules-activated" // a revision decides from here
 )
 

@@ -10,6 +10,8 @@ type Stop struct {
 	Cause  string
 	Detail string
 	From   time.Time
+	Permit string // the version that forbids it, such as "plattan@2", and which clause of it
+	Clause string
 }
 
 // CameraStartedEntry says that a camera records again, or for the first time.
@@ -28,7 +30,14 @@ func CameraRefusedEntry(actor, camera string, s Stop) Entry {
 }
 
 func stopped(event Event, actor, camera string, s Stop) Entry {
-	return service(event, actor).at(camera).withReason(s.Detail).with("cause", s.Cause, "from", stamp(s.From))
+	e := service(event, actor).at(camera).withReason(s.Detail).with("cause", s.Cause, "from", stamp(s.From))
+	if s.Clause != "" {
+		e = e.with("clause", s.Clause)
+	}
+	if s.Permit != "" {
+		e = e.with("permit", s.Permit)
+	}
+	return e
 }
 
 // ScheduleStoppedEntry says that a camera stopped because the permit's hours were over at that time.

@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // PermitDraftedEntry says that somebody wrote a version of a permit: nothing is recorded under it yet.
 func PermitDraftedEntry(who Subject, p PermitRef, document Hash) Entry {
@@ -33,6 +36,11 @@ func PermitEndedEntry(who Subject, p PermitRef, reason string) Entry {
 }
 
 func (e Entry) permit(p PermitRef) Entry { return e.of(KindPermit, p.ID).under(p) }
+
+// SquareAppliedEntry says that somebody changed what holds of the square: its revision and the hash of what was declared.
+func SquareAppliedEntry(who Subject, revision int64, document Hash) Entry {
+	return person(SquareApplied, who).of(KindSquare, strconv.FormatInt(revision, 10)).withHashes(document)
+}
 
 // RulesActivatedEntry says that a revision of the rules decides from here, and which did before; empty: none.
 func RulesActivatedEntry(actor, revision, before string) Entry {

@@ -28,6 +28,7 @@ const (
 	KindObject     Kind = "object" // in the object store, by its key
 	KindDayKey     Kind = "day-key"
 	KindPermit     Kind = "permit"
+	KindSquare     Kind = "square" // what was applied, by its revision
 	KindRules      Kind = "rules"
 	KindAccount    Kind = "account"
 	KindRoute      Kind = "route" // of the server; its pattern, since an address may hold anything
@@ -59,7 +60,7 @@ func about(kinds ...Kind) []Kind      { return kinds }
 func needs(fields ...string) []string { return fields }
 
 // anyKind is what a denial may be about.
-var anyKind = about(KindNone, KindCamera, KindClip, KindObject, KindDayKey, KindPermit, KindRules, KindAccount, KindRoute,
+var anyKind = about(KindNone, KindCamera, KindClip, KindObject, KindDayKey, KindPermit, KindSquare, KindRules, KindAccount, KindRoute,
 	KindRequest, KindBreakGlass, KindExport, KindHold, KindBackup, KindReport, KindLog, KindCheckpoint)
 
 // table is what every event means. A constant that is missing here cannot be logged.
@@ -125,6 +126,7 @@ var table = []meaning{
 	{PermitExpired, NoAction, about(KindPermit), needs("permit", "permit_version")},
 	{PermitRevoked, NoAction, about(KindPermit), needs("role", "permit", "permit_version", "reason", "details.effective")},
 	{PermitEnded, NoAction, about(KindPermit), needs("role", "permit", "permit_version", "reason")},
+	{SquareApplied, NoAction, about(KindSquare), needs("role", "hashes")},
 	{RulesActivated, NoAction, about(KindRules), needs("revision")},
 
 	{LoggedIn, NoAction, about(), needs("role", "session", "decision")},

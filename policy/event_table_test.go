@@ -348,6 +348,7 @@ func samples(t *testing.T) map[policy.Event]policy.Entry {
 		policy.PermitDraftedEntry(anna, permit, policy.Hash{1}), policy.PermitActivatedEntry(s, permit, "{}"),
 		policy.PermitSuspendedEntry(anna, permit, "sign missing"), policy.PermitExpiredEntry(s, permit),
 		policy.PermitRevokedEntry(anna, permit, "unlawful", noon), policy.PermitEndedEntry(anna, permit, "no longer needed"),
+		policy.SquareAppliedEntry(anna, 7, policy.Hash{2}),
 		policy.RulesActivatedEntry(s, "rev-2", "rev-1"), policy.LoggedInEntry(anna),
 		policy.LoginFailedEntry(policy.Subject{Name: "anna", Remote: "192.0.2.7"}, "wrong password"), policy.LoggedOutEntry(anna),
 		policy.AccountCreatedEntry(s, "bo", policy.Auditor), policy.AccountChangedEntry(s, "bo", policy.AccountChange{What: "role", Role: policy.Operator}),

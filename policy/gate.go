@@ -131,6 +131,9 @@ func (g *Gate) Look(ctx context.Context, subject Subject, r Request) (Grant, err
 	if !verdict.Allowed {
 		return Grant{}, g.deny(ctx, subject, r, ReasonRole, verdict)
 	}
+	if reason := forbidden(subject, r.Permit); reason != "" {
+		return Grant{}, g.deny(ctx, subject, r, reason, verdict)
+	}
 	viewing, err := g.openViewing(ctx, subject, r, verdict)
 	if err != nil {
 		return Grant{}, err
@@ -138,6 +141,17 @@ func (g *Gate) Look(ctx context.Context, subject Subject, r Request) (Grant, err
 	return Grant{
 		viewing: viewing.ID, clip: r.Clip, camera: r.Camera, expires: g.cfg.Now().Add(g.cfg.GrantLife),
 	}, nil
+}
+
+// forbidden is why the permit that the clip was recorded under keeps the subject from looking, whatever the rules say.
+func forbidden(subject Subject, p Permit) string {
+	switch {
+	case !p.LetsLook(subject.Role):
+		return ReasonRoleNotInPermit
+	case p.Approval: // nobody can give one yet: what needs it stays closed
+		return ReasonNoApproval
+	}
+	return ""
 }
 
 // missing is why the request cannot even be put to the rules.

@@ -228,6 +228,8 @@ func TestLookThatIsDenied(t *testing.T) {
 		"another purpose":   {func(_ *policy.Subject, r *policy.Request) { r.Purpose = policy.PublicOrder }, policy.ReasonPurposeNotInPermit},
 		"no permit":         {func(_ *policy.Subject, r *policy.Request) { r.Permit = policy.Permit{} }, policy.ReasonPurposeNotInPermit},
 		"purpose not ruled": {func(_ *policy.Subject, r *policy.Request) { r.Purpose, r.Permit.Purposes = "art", []string{"art"} }, policy.ReasonRole},
+		"another role":      {func(_ *policy.Subject, r *policy.Request) { r.Permit.Roles = []policy.Role{policy.Auditor} }, policy.ReasonRoleNotInPermit},
+		"to be approved":    {func(_ *policy.Subject, r *policy.Request) { r.Permit.Approval = true }, policy.ReasonNoApproval},
 		"no case":           {func(_ *policy.Subject, r *policy.Request) { r.Case = "" }, policy.ReasonNoCase},
 		"bad case":          {func(_ *policy.Subject, r *policy.Request) { r.Case = "K\n1" }, policy.ReasonBadCase},
 		"endless case":      {func(_ *policy.Subject, r *policy.Request) { r.Case = strings.Repeat("K", 1<<20) }, policy.ReasonBadCase},

@@ -167,3 +167,13 @@ func (p *Period) UnmarshalText(b []byte) error {
 	*p = parsed
 	return nil
 }
+
+// Exceeds reports whether footage can be kept longer by p than by limit: whether that is so for some day of four years.
+func (p Period) Exceeds(limit Period) bool {
+	for day := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC); day.Year() < 2030; day = day.AddDate(0, 0, 1) {
+		if p.After(day).After(limit.After(day)) {
+			return true
+		}
+	}
+	return false
+}

@@ -7,87 +7,99 @@ import (
 	"time"
 )
 
-// Permits is a fixed set of permit versions. The zero value and nil permit nothing.
+// Permits is a fixed set of permit versions with what became of them. The zero value and nil permit nothing.
 type Permits struct {
-	all []Permit
+	all []Version // by id, newest version first
 }
 
-// NewPermits checks the permits and takes copies. One that is invalid or there twice refuses the set:
-// half a set of decisions is not a set that anybody decided.
+// NewPermits makes a set of permits that were all in force from the beginning of their validity on. One that is invalid refuses
+// the set: half a set of decisions is not a set that anybody decided.
 func NewPermits(permits []Permit) (*Permits, error) {
-	set := &Permits{}
-	for _, p := range permits {
+	versions := make([]Version, len(permits))
+	for i, p := range permits {
 		if err := p.Validate(); err != nil {
 			return nil, err
 		}
-		if _, ok := set.Get(p.ID, p.Version); ok {
-			return nil, fmt.Errorf("%w %s: it is there twice", ErrBadPermit, p.Ref())
-		}
-		set.all = append(set.all, p.clone())
+		versions[i] = Version{p, []Step{{State: Active, At: p.ValidFrom}}}
 	}
-	slices.SortFunc(set.all, func(a, b Permit) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(b.Version, a.Version))
+	return PermitsOf(versions)
+}
+
+// PermitsOf takes copies of versions that were checked when they were decided; the rules may have changed since. One that is
+// there twice refuses the set.
+func PermitsOf(versions []Version) (*Permits, error) {
+	set := &Permits{}
+	for _, v := range versions {
+		if _, ok := set.Get(v.Permit.ID, v.Permit.Version); ok {
+			return nil, fmt.Errorf("%w %s: it is there twice", ErrBadPermit, v.Permit.Ref())
+		}
+		set.all = append(set.all, v.clone())
+	}
+	slices.SortFunc(set.all, func(a, b Version) int {
+		return cmp.Or(cmp.Compare(a.Permit.ID, b.Permit.ID), cmp.Compare(b.Permit.Version, a.Permit.Version))
 	})
 	return set, nil
 }
 
-func (p Permit) clone() Permit {
-	p.Cameras, p.Purposes = slices.Clone(p.Cameras), slices.Clone(p.Purposes)
-	return p
-}
-
-// At is the permit under which that camera may record at t. Of several the strictest holds: the one
-// whose footage from t must be gone first, then the first by id, then the newest version.
+// At is the permit under which that camera may record at t.
 func (s *Permits) At(camera string, t time.Time) (Permit, bool) {
-	var strictest Permit
-	found := false
-	for _, p := range s.permits() {
-		if p.Covers(camera, t) && (!found || p.Until(t).Before(strictest.Until(t))) {
-			strictest, found = p, true
-		}
+	answer := s.Decide(camera, t)
+	if !answer.Recording {
+		return Permit{}, false
 	}
-	return strictest.clone(), found
+	return s.Get(answer.Permit, answer.Version)
 }
 
 // Get is the permit of that id and version.
 func (s *Permits) Get(id string, version int) (Permit, bool) {
-	for _, p := range s.permits() {
-		if p.ID == id && p.Version == version {
-			return p.clone(), true
-		}
-	}
-	return Permit{}, false
+	v, ok := s.Version(id, version)
+	return v.Permit, ok
 }
 
-// All are the permits by id, newest version first.
-func (s *Permits) All() []Permit {
-	all := make([]Permit, 0, len(s.permits()))
-	for _, p := range s.permits() {
-		all = append(all, p.clone())
+// Version is the permit of that id and version with what became of it.
+func (s *Permits) Version(id string, version int) (Version, bool) {
+	for _, v := range s.versions() {
+		if v.Permit.ID == id && v.Permit.Version == version {
+			return v.clone(), true
+		}
+	}
+	return Version{}, false
+}
+
+// Versions are all of them by id, newest version first.
+func (s *Permits) Versions() []Version {
+	all := make([]Version, 0, len(s.versions()))
+	for _, v := range s.versions() {
+		all = append(all, v.clone())
 	}
 	return all
 }
 
-// Next is the first instant after t at which a permit of that camera begins or ends. A recorder closes
-// its clip there and asks At again. Between two such instants a clip keeps the permit of its first
-// frame: which of two periods is the shorter may change with the calendar, but a deadline counted from
-// an earlier frame under the then strictest permit is never later than one counted from a later frame.
-func (s *Permits) Next(camera string, t time.Time) (time.Time, bool) {
-	var next time.Time
-	for _, p := range s.permits() {
-		if !slices.Contains(p.Cameras, camera) {
-			continue
-		}
-		for _, edge := range []time.Time{p.ValidFrom, p.ValidTo} {
-			if edge.After(t) && (next.IsZero() || edge.Before(next)) {
-				next = edge
-			}
-		}
+// All are the permits by id, newest version first.
+func (s *Permits) All() []Permit {
+	all := make([]Permit, 0, len(s.versions()))
+	for _, v := range s.versions() {
+		all = append(all, v.clone().Permit)
 	}
-	return next, !next.IsZero()
+	return all
 }
 
-func (s *Permits) permits() []Permit {
+// Deadline is until when footage collected under a permit at start may be kept: the earliest that any version of the permit
+// allows that was in force since then, up to now.
+func (s *Permits) Deadline(id string, start, now time.Time) (time.Time, bool) {
+	var deadline time.Time
+	for _, v := range s.versions() {
+		if v.Permit.ID != id || !v.sinceCollected(start, now) {
+			continue
+		}
+		if until := v.Permit.Until(start); deadline.IsZero() || until.Before(deadline) {
+			deadline = until
+		}
+	}
+	return deadline, !deadline.IsZero()
+}
+
+func (s *Permits) versions() []Version {
 	if s == nil {
 		return nil
 	}

@@ -9,10 +9,17 @@ const (
 	DashboardViewer Role = "dashboard-viewer" // aggregates only, never a frame
 	Auditor         Role = "auditor"          // logs, reports, metadata; never footage
 	Operator        Role = "operator"         // cameras and disks; never footage, never the log's pen
+	// ComplianceOfficer decides what permits say here: authorisations, signs, retention; never footage.
+	ComplianceOfficer Role = "compliance-officer"
 )
 
+// LocalRole is what the log says of who works on the machine itself, without an account. The rules know no such role.
+const LocalRole Role = "local"
+
 // Roles are all roles there are.
-func Roles() []Role { return []Role{Investigator, DashboardViewer, Auditor, Operator} }
+func Roles() []Role {
+	return []Role{Investigator, DashboardViewer, Auditor, Operator, ComplianceOfficer}
+}
 
 // Subject is who asks, as established by policy/identity.
 type Subject struct {
@@ -27,7 +34,7 @@ type Subject struct {
 // Action is something that the rules allow or deny.
 type Action string
 
-// The actions of the first version.
+// The actions.
 const (
 	SearchClips    Action = "search"         // see that clips exist, when and how long
 	ViewOriginal   Action = "view-original"  // see footage
@@ -35,9 +42,13 @@ const (
 	ReadLog        Action = "read-log"       // see the audit log
 	ReadDeletions  Action = "read-deletions" // see what was deleted when, with proofs
 	ReadCameraList Action = "read-cameras"   // see that cameras exist
+	ReadPermits    Action = "read-permits"   // see permits, their history and the register, ask what they say
+	// AdministerPermits is to change what permits and groups of cameras hold, AdministerCameras what cameras there are.
+	AdministerPermits Action = "administer-permits"
+	AdministerCameras Action = "administer-cameras"
 )
 
 // Actions are all actions there are.
 func Actions() []Action {
-	return []Action{SearchClips, ViewOriginal, ReadOccupancy, ReadLog, ReadDeletions, ReadCameraList}
+	return []Action{SearchClips, ViewOriginal, ReadOccupancy, ReadLog, ReadDeletions, ReadCameraList, ReadPermits, AdministerPermits, AdministerCameras}
 }
