@@ -35,6 +35,7 @@ type Clip struct {
 	Start, End    time.Time // covers [Start, End); End is zero while pending
 	CameraTime    time.Time // the camera's own time of the first frame; zero if it did not say
 	ClockFlagged  bool      // camera and server disagreed by more than ClockTolerance, or the server's clock was doubted
+	Counted       time.Time // from when its retention counts; zero: from Start
 	Deadline      time.Time // unreadable and deleted from this instant on
 	State         State
 	KeyDay        string // UTC day of the key that seals it, 2006-01-02
@@ -47,6 +48,7 @@ type Clip struct {
 	Codec         camera.Codec
 	Node          string // recorder that reserved it
 	DeletedAt     time.Time
+	Rule          string // what moved its deadline since it was reserved: "plattan@3", "plattan@3 unlawful"; empty: nothing
 }
 
 // Duration is how long the clip is; zero while it is pending.

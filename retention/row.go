@@ -14,6 +14,9 @@ type Row struct {
 	HeaderHash [sha256.Size]byte
 }
 
+// Unaccounted is the detail of time for which no recorder gave a cause.
+const Unaccounted = "the recorder was not running, or could not write why it stopped"
+
 // Gap is a stretch of unrecorded time with its cause; To is zero while it lasts.
 type Gap struct {
 	camera.Gap

@@ -32,3 +32,19 @@ func (c *Catalogue) lockTimeline(ctx context.Context, tx *sql.Tx, cam camera.ID)
 	}
 	return nil
 }
+
+// lockPermits keeps who reserves a clip and who changes a permit apart: what is reserved under a version is there when the
+// change of that version looks for it, or finds it changed.
+func (c *Catalogue) lockPermits(ctx context.Context, tx *sql.Tx, change bool) error {
+	if c.Dialect != database.Postgres {
+		return nil
+	}
+	lock := `SELECT pg_advisory_xact_lock_shared(hashtextextended('klarsyn permits', 0))`
+	if change {
+		lock = `SELECT pg_advisory_xact_lock(hashtextextended('klarsyn permits', 0))`
+	}
+	if _, err := tx.ExecContext(ctx, lock); err != nil {
+		return fmt.Errorf("locking the permits: %w", err)
+	}
+	return nil
+}

@@ -30,7 +30,7 @@ func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) (opened bool, e
 		if err != nil {
 			return err
 		}
-		if id != "" && open.Cause == g.Cause && open.Detail == g.Detail {
+		if id != "" && sameCause(open.Gap, g) {
 			return nil
 		}
 		from := instant(micros(g.From))
@@ -59,8 +59,8 @@ func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) (opened bool, e
 			return err
 		}
 		opened = true
-		stop := policy.Stop{Cause: string(g.Cause), Detail: g.Detail, From: from}
-		if g.Cause == camera.NotPermitted {
+		stop := policy.Stop{Cause: string(g.Cause), Detail: g.Detail, From: from, Permit: g.Permit, Clause: g.Clause}
+		if g.Cause.Refusal() {
 			return c.Log.Append(ctx, tx, policy.CameraRefusedEntry(c.Actor, string(g.Camera), stop))
 		}
 		return c.Log.Append(ctx, tx, policy.CameraStoppedEntry(c.Actor, string(g.Camera), stop))
@@ -102,9 +102,14 @@ func (c *Catalogue) closeTimeline(ctx context.Context, tx *sql.Tx, cam camera.ID
 	return true, insertGap(ctx, tx, unaccounted(cam), end, at)
 }
 
+// sameCause reports whether a gap goes on.
+func sameCause(a, b camera.Gap) bool {
+	return a.Cause == b.Cause && a.Detail == b.Detail && a.Permit == b.Permit && a.Clause == b.Clause
+}
+
 // unaccounted is the cause of time that nobody gave a cause for.
 func unaccounted(cam camera.ID) camera.Gap {
-	return camera.Gap{Camera: cam, Cause: camera.OurFault, Detail: "the recorder was not running, or could not write why it stopped"}
+	return camera.Gap{Camera: cam, Cause: camera.OurFault, Detail: retention.Unaccounted}
 }
 
 const openClip = `SELECT EXISTS (SELECT 1 FROM catalogue_clip WHERE camera = $1 AND end_us = 0)`
@@ -123,7 +128,7 @@ func noOpenClip(ctx context.Context, tx *sql.Tx, cam camera.ID) error {
 
 // Gaps lists a camera's gaps that touch [from, to), oldest first; an empty camera means all.
 func (c *Catalogue) Gaps(ctx context.Context, cam camera.ID, from, to time.Time) ([]retention.Gap, error) {
-	rows, err := c.DB.QueryContext(ctx, `SELECT camera, from_us, to_us, cause, detail FROM catalogue_gap
+	rows, err := c.DB.QueryContext(ctx, `SELECT camera, from_us, to_us, cause, detail, permit, clause FROM catalogue_gap
 		WHERE (camera = $1 OR $1 = '') AND from_us < $3 AND (to_us > $2 OR to_us = 0) ORDER BY camera, from_us, id`,
 		cam, micros(from), micros(to))
 	if err != nil {
@@ -150,7 +155,7 @@ func (c *Catalogue) OpenGap(ctx context.Context, cam camera.ID) (retention.Gap, 
 func scanGap(scan func(...any) error) (retention.Gap, error) {
 	var g retention.Gap
 	var from, to int64
-	err := scan(&g.Camera, &from, &to, &g.Cause, &g.Detail)
+	err := scan(&g.Camera, &from, &to, &g.Cause, &g.Detail, &g.Permit, &g.Clause)
 	g.From, g.To = instant(from), instant(to)
 	return g, err
 }
@@ -158,7 +163,7 @@ func scanGap(scan func(...any) error) (retention.Gap, error) {
 func openGap(ctx context.Context, q querier, cam camera.ID) (retention.Gap, string, error) {
 	var id string
 	g, err := scanGap(func(dest ...any) error {
-		return q.QueryRowContext(ctx, `SELECT id, camera, from_us, to_us, cause, detail FROM catalogue_gap WHERE camera = $1 AND to_us = 0`, cam).
+		return q.QueryRowContext(ctx, `SELECT id, camera, from_us, to_us, cause, detail, permit, clause FROM catalogue_gap WHERE camera = $1 AND to_us = 0`, cam).
 			Scan(append([]any{&id}, dest...)...)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -181,8 +186,8 @@ func endGap(ctx context.Context, tx *sql.Tx, id string, from, to time.Time) erro
 }
 
 func insertGap(ctx context.Context, tx *sql.Tx, g camera.Gap, from, to time.Time) error {
-	_, err := tx.ExecContext(ctx, `INSERT INTO catalogue_gap (id, camera, from_us, to_us, cause, detail) VALUES ($1, $2, $3, $4, $5, $6)`,
-		ulid.Make().String(), g.Camera, micros(from), micros(to), g.Cause, g.Detail)
+	_, err := tx.ExecContext(ctx, `INSERT INTO catalogue_gap (id, camera, from_us, to_us, cause, detail, permit, clause) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		ulid.Make().String(), g.Camera, micros(from), micros(to), g.Cause, g.Detail, g.Permit, g.Clause)
 	return err
 }
 

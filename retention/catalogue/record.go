@@ -22,6 +22,9 @@ var ErrOpenClip = errors.New("another clip of the camera is still open")
 // the gap before it. From here on the clip has a deadline, whatever happens to the recorder.
 func (c *Catalogue) Reserve(ctx context.Context, clip retention.Clip, header []byte) error {
 	return c.within(ctx, "reserving a clip of camera "+string(clip.Camera), func(tx *sql.Tx) error {
+		if err := c.inForce(ctx, tx, clip.Permit, clip.PermitVersion); err != nil {
+			return err
+		}
 		resumed, err := c.closeTimeline(ctx, tx, clip.Camera, clip.Start)
 		if err != nil {
 			return err
@@ -32,10 +35,10 @@ func (c *Catalogue) Reserve(ctx context.Context, clip retention.Clip, header []b
 			}
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO catalogue_clip
-			(id, camera, permit, permit_version, start_us, camera_us, clock_flagged, deadline_us, state, key_day, object_key, codec, node)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+			(id, camera, permit, permit_version, start_us, camera_us, clock_flagged, deadline_us, state, key_day, object_key, codec, node, counted_us)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 			clip.ID, clip.Camera, clip.Permit, clip.PermitVersion, micros(clip.Start), micros(clip.CameraTime), flag(clip.ClockFlagged),
-			micros(clip.Deadline), retention.Pending, clip.KeyDay, clip.ObjectKey, clip.Codec, clip.Node); err != nil {
+			micros(clip.Deadline), retention.Pending, clip.KeyDay, clip.ObjectKey, clip.Codec, clip.Node, micros(clip.Counted)); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO catalogue_header (clip, header) VALUES ($1, $2)`, clip.ID, header); err != nil {

@@ -19,6 +19,11 @@ func (c *Catalogue) Search(ctx context.Context, cam camera.ID, from, to time.Tim
 		cam, micros(from), micros(to), after, limit)
 }
 
+// Spans are a camera's clips that touch [from, to), oldest first, in whatever state: also what is left of those that are gone.
+func (c *Catalogue) Spans(ctx context.Context, cam camera.ID, from, to time.Time) ([]retention.Clip, error) {
+	return clips(ctx, c.DB, `WHERE camera = $1 AND start_us < $3 AND (end_us > $2 OR end_us = 0) ORDER BY start_us, id`, cam, micros(from), micros(to))
+}
+
 // Clip is one clip in whatever state, or retention.ErrNotFound.
 func (c *Catalogue) Clip(ctx context.Context, id string) (retention.Clip, error) {
 	return oneClip(ctx, c.DB, `WHERE id = $1`, id)

@@ -105,25 +105,25 @@ func deletionsPage(t *testing.T, b *books) {
 	}
 }
 
-func somePermit(t *testing.T, version int) policy.Permit {
+func somePermit(t testing.TB, version int) policy.Permit {
 	t.Helper()
 	days, err := policy.ParsePeriod("P3D")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return policy.Permit{
-		ID: "plattan", Version: version, Basis: policy.Assessment, Cameras: []string{"k1", "k2"}, ValidFrom: start,
+		ID: "plattan", Version: version, Regime: policy.Municipal, Basis: policy.Assessment, Cameras: []string{"k1", "k2"}, ValidFrom: start,
 		Retention: days, Purposes: []string{policy.CrimeInvestigation}, MinCell: 5,
 	}
 }
 
 func permitsNeverChange(t *testing.T, b *books) {
-	ctx, p := t.Context(), somePermit(t, 1)
+	ctx, p := t.Context(), somePermit(t, 4)
 	b.breakLog(errors.New("broken"))
 	if err := b.Activate(ctx, p); err == nil {
 		t.Error("a permit was activated without a log entry")
 	}
-	if _, ok, err := b.Permit(ctx, p.ID, 1); ok || err != nil {
+	if _, ok, err := b.Permit(ctx, p.ID, 4); ok || err != nil {
 		t.Errorf("it is there: %v, %v", ok, err)
 	}
 	b.breakLog(nil)
@@ -131,11 +131,11 @@ func permitsNeverChange(t *testing.T, b *books) {
 	for range 2 {
 		b.must(b.Activate(ctx, p))
 	}
-	b.must(b.Activate(ctx, somePermit(t, 2)))
+	b.must(b.Activate(ctx, somePermit(t, 5)))
 	if n := b.entries() - entries; n != 2 {
 		t.Errorf("%d log entries for two versions", n)
 	}
-	have, ok, err := b.Permit(ctx, p.ID, 1)
+	have, ok, err := b.Permit(ctx, p.ID, 4)
 	if err != nil || !ok || fmt.Sprint(have) != fmt.Sprint(p) {
 		t.Errorf("activated %+v\n     have %+v, %v", p, have, err)
 	}

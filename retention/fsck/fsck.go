@@ -36,7 +36,8 @@ type Books interface {
 	Gaps(ctx context.Context, cam string) ([]retention.Gap, error)
 	// Clip is one clip as it is now, or retention.ErrNotFound.
 	Clip(ctx context.Context, id string) (retention.Clip, error)
-	Permit(ctx context.Context, id string, version int) (policy.Permit, bool, error)
+	// Versions are all permit versions with what became of them.
+	Versions(ctx context.Context) ([]policy.Version, error)
 }
 
 // Store is the object store to check.

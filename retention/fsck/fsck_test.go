@@ -58,7 +58,7 @@ func newSite(t *testing.T) *site {
 	hour, err := policy.ParsePeriod("PT1H")
 	s.must(err)
 	s.must(s.books.Activate(ctx, policy.Permit{
-		ID: "plattan", Version: 1, Basis: policy.Assessment, Cameras: []string{"k1"}, ValidFrom: noon.AddDate(0, -1, 0),
+		ID: "plattan", Version: 1, Regime: policy.Municipal, Basis: policy.Assessment, Cameras: []string{"k1"}, ValidFrom: noon.AddDate(0, -1, 0),
 		Retention: hour, Purposes: []string{policy.CrimeInvestigation},
 	}))
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"klarsyn/policy"
 	"klarsyn/retention"
 	"klarsyn/retention/object"
 	"klarsyn/retention/timeline"
@@ -157,24 +158,48 @@ func (c Check) backgroundsAreGone(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// deadlinesFollowPermits is I5: no clip is kept longer than its permit says.
+// deadlinesFollowPermits is I5: no clip is kept longer than any version of its permit allows that was in force since, and none
+// reaches outside what its version permits.
 func (c Check) deadlinesFollowPermits(ctx context.Context, rows []retention.Row, _ map[string][]object.Trace) (Result, error) {
-	r := Result{ID: "I5", What: "no deadline is later than the clip's permit allows"}
+	r := Result{ID: "I5", What: "no clip is kept longer, or lies outside, what its permit allows"}
+	versions, err := c.Books.Versions(ctx)
+	if err != nil {
+		return r, fmt.Errorf("fsck: %w", err)
+	}
+	permits, err := policy.PermitsOf(versions)
+	if err != nil {
+		return r, fmt.Errorf("fsck: %w", err)
+	}
 	for _, row := range rows {
 		r.Checked++
-		permit, ok, err := c.Books.Permit(ctx, row.Permit, row.PermitVersion)
-		if err != nil {
-			return r, fmt.Errorf("fsck: %w", err)
-		}
-		if !ok {
+		v, ok := permits.Version(row.Permit, row.PermitVersion)
+		if !ok || len(v.Steps) == 0 {
 			r.broken("clip %s was recorded under permit %s@%d, which was never activated", row.ID, row.Permit, row.PermitVersion)
 			continue
 		}
-		if latest := permit.Until(row.Start); row.Deadline.After(latest) {
-			r.broken("clip %s is kept until %s, its permit %s allows %s", row.ID, row.Deadline.Format(time.RFC3339), permit.Ref(), latest.Format(time.RFC3339))
+		start := row.Start
+		if !row.Counted.IsZero() {
+			start = row.Counted
 		}
-		if !permit.Covers(string(row.Camera), row.Start) {
-			r.broken("clip %s of camera %s was recorded at %s, which permit %s does not cover", row.ID, row.Camera, row.Start.Format(time.RFC3339), permit.Ref())
+		latest := v.Permit.Until(start)
+		if row.State != retention.Deleted { // of what is gone its deadline tells what was promised, not what came later
+			if strictest, ok := permits.Deadline(row.Permit, start, c.Now); ok && strictest.Before(latest) {
+				latest = strictest
+			}
+		}
+		if row.Deadline.After(latest) {
+			r.broken("clip %s is kept until %s, its permit %s allows %s", row.ID, row.Deadline.Format(time.RFC3339), v.Permit.Ref(), latest.Format(time.RFC3339))
+		}
+		if !v.Permit.Covers(string(row.Camera), start) {
+			r.broken("clip %s of camera %s was recorded at %s, which permit %s does not cover", row.ID, row.Camera, start.Format(time.RFC3339), v.Permit.Ref())
+			continue
+		}
+		_, _, until := v.Permit.Schedule.State(start)
+		if end := v.Permit.Ends(); !end.IsZero() && end.Before(until) {
+			until = end
+		}
+		if end := start.Add(row.Duration()); end.After(until) {
+			r.broken("clip %s of camera %s reaches to %s, permit %s to %s", row.ID, row.Camera, end.Format(time.RFC3339Nano), v.Permit.Ref(), until.Format(time.RFC3339Nano))
 		}
 	}
 	return r, nil

@@ -37,6 +37,8 @@ type Tender struct {
 	Scrub func(ctx context.Context) error
 	// Every is the time between two rounds (default 10 s).
 	Every time.Duration
+	// Wake, if set, begins a round at once: a permit that is new needs its key before its first picture.
+	Wake <-chan struct{}
 
 	// scrubbed is false while a destroyed key may still lie in the database's log, as after a crash.
 	scrubbed bool
@@ -61,6 +63,8 @@ func (t *Tender) Run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case <-timer.C:
+		case <-t.Wake:
+			timer.Stop()
 		}
 	}
 }

@@ -157,7 +157,7 @@ func (in *Intake) Begin(ctx context.Context, o camera.Opening) (camera.Recording
 	clip := retention.Clip{
 		ID: id.String(), Camera: o.Camera, Permit: permit.ID, PermitVersion: permit.Version,
 		Start: o.Start, CameraTime: o.CameraTime, ClockFlagged: flagged || in.cfg.ClockDoubted,
-		Deadline: permit.Until(from), State: retention.Pending, KeyDay: day,
+		Counted: from, Deadline: permit.Until(from), State: retention.Pending, KeyDay: day,
 		ObjectKey: retention.ObjectKey(o.Camera, o.Start, id.String()),
 		Codec:     o.Format.Codec, Node: in.cfg.Node,
 	}

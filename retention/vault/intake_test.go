@@ -23,7 +23,7 @@ func TestRowComesBeforeTheFirstByte(t *testing.T) {
 	rec, _, _ := s.begin("k0", noon)
 	c := s.last("k0")
 	want := retention.Clip{
-		ID: c.ID, Camera: "k0", Permit: "plattan", PermitVersion: 1, Start: noon, Deadline: noon.Add(time.Hour), State: retention.Pending,
+		ID: c.ID, Camera: "k0", Permit: "plattan", PermitVersion: 1, Start: noon, Counted: noon, Deadline: noon.Add(time.Hour), State: retention.Pending,
 		KeyDay: "2026-11-20", ObjectKey: "clips/k0/2026-11-20/" + c.ID, Codec: camera.H264, Node: "n1",
 	}
 	if c != want {

@@ -75,7 +75,7 @@ func newSite(t testing.TB) *site {
 	hour, err := policy.ParsePeriod("PT1H")
 	s.must(err)
 	s.permit = policy.Permit{
-		ID: "plattan", Version: 1, Basis: policy.Assessment, ValidFrom: noon.AddDate(-1, 0, 0),
+		ID: "plattan", Version: 1, Regime: policy.Municipal, Basis: policy.Assessment, ValidFrom: noon.AddDate(-1, 0, 0),
 		Retention: hour, Purposes: []string{policy.CrimeInvestigation},
 	}
 	for n := range cameras {
