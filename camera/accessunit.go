@@ -48,9 +48,14 @@ type Cause string
 // The causes of a gap, as an auditor reads them.
 const (
 	NotPermitted Cause = "not-permitted" // no valid permit covers camera and time
+	Suspended    Cause = "suspended"     // the permit is suspended
+	MaskFailed   Cause = "mask-failed"   // what must be hidden cannot be
 	CameraDown   Cause = "camera-down"   // the camera or the way to it failed
 	OurFault     Cause = "our-fault"     // the recorder was down, overloaded or out of disk
 )
+
+// Refusal reports whether recording was forbidden then, not impossible.
+func (c Cause) Refusal() bool { return c == NotPermitted || c == Suspended || c == MaskFailed }
 
 // Gap is a stretch of a camera's time that is not recorded, with its cause. Detail is for people: it
 // never holds a credential.
@@ -59,6 +64,8 @@ type Gap struct {
 	From   time.Time
 	Cause  Cause
 	Detail string
+	// Permit and Clause name what forbids recording, such as "plattan@2" and "schedule"; empty if no permit does.
+	Permit, Clause string
 }
 
 // Opening is what is known of a clip at its first keyframe.

@@ -47,6 +47,37 @@ const (
 	SilhouetteWidth   = 0.44
 )
 
+// The kinds of a mask: what is shown in its place. Counting sees black in place of either.
+const (
+	MaskBlack = "black"
+	MaskBlur  = "blur"
+)
+
+// Mask is a part of the picture that nobody is to see, such as windows: counting looks at nothing in it, and counts nobody
+// whose feet are in it. Another polygon or kind under the same id is another version.
+type Mask struct {
+	ID      string `json:"id" yaml:"id"`
+	Version int    `json:"version" yaml:"version"`
+	// Kind is MaskBlack, which an empty one means, or MaskBlur.
+	Kind    string  `json:"kind" yaml:"kind"`
+	Polygon []Point `json:"polygon" yaml:"polygon"`
+	// Calibration names the view of the camera that the polygon was drawn in, for people; no code here reads it.
+	Calibration string `json:"calibration,omitempty" yaml:"calibration,omitempty"`
+}
+
+func (m Mask) validate() error {
+	if !slug.MatchString(m.ID) {
+		return fmt.Errorf("mask %q: %w", m.ID, ErrBadID)
+	}
+	if m.Version < 1 {
+		return fmt.Errorf("mask %q: version is %d: want 1 or more", m.ID, m.Version)
+	}
+	if m.Kind != "" && m.Kind != MaskBlack && m.Kind != MaskBlur {
+		return fmt.Errorf("mask %q: kind is %q: want %s or %s", m.ID, m.Kind, MaskBlack, MaskBlur)
+	}
+	return polygon(fmt.Sprintf("mask %q", m.ID), m.Polygon)
+}
+
 // Silhouette is how probable it is, row by row from the head down, that a point of the box around somebody is covered: the
 // mean of many people. It has SilhouetteRows rows of SilhouetteColumns, or none: then the counter takes one that was drawn.
 type Silhouette [][]float64
@@ -82,7 +113,9 @@ type Profile struct {
 	// Ground is where feet may be; empty is everywhere.
 	Ground []Point `json:"ground,omitempty" yaml:"ground,omitempty"`
 	// Occluders are what stands before the people: lamp posts, signs, trees.
-	Occluders    [][]Point    `json:"occluders,omitempty" yaml:"occluders,omitempty"`
+	Occluders [][]Point `json:"occluders,omitempty" yaml:"occluders,omitempty"`
+	// Masks are what nobody is to see.
+	Masks        []Mask       `json:"masks,omitempty" yaml:"masks,omitempty"`
 	Silhouette   Silhouette   `json:"silhouette,omitempty" yaml:"silhouette,omitempty"`
 	Coefficients Coefficients `json:"coefficients" yaml:"coefficients,omitempty"`
 	Calibration  *Calibration `json:"calibration,omitempty" yaml:"calibration,omitempty"`
@@ -125,6 +158,16 @@ func (p Profile) Validate() error {
 		if err := polygon(fmt.Sprintf("occluder %d", i+1), o); err != nil {
 			return err
 		}
+	}
+	masks := map[string]bool{}
+	for _, m := range p.Masks {
+		if err := m.validate(); err != nil {
+			return err
+		}
+		if masks[m.ID] {
+			return fmt.Errorf("mask %q stands twice: mask ids are unique within a camera", m.ID)
+		}
+		masks[m.ID] = true
 	}
 	if err := p.Silhouette.validate(); err != nil {
 		return err

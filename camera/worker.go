@@ -29,9 +29,9 @@ type Counter interface {
 	Miss(at time.Time)
 }
 
-// Permission answers whether a camera may record at an instant, and until when that answer holds.
+// Permission answers what a camera may do at an instant, and how long that answer holds.
 type Permission interface {
-	Permitted(id ID, at time.Time) (ok bool, until time.Time)
+	Allowed(id ID, at time.Time) Allowance
 }
 
 // WorkerConfig is what a Worker needs. Counter may be nil: then nothing is counted.
@@ -58,6 +58,7 @@ type Stats struct {
 	Dropped int64 // access units that the full queue turned away
 	Downs   int64 // sessions that ended or could not begin
 	Losses  int64 // holes in what a session delivered
+	Refused int64 // access units that came, and that the permit did not let be recorded
 }
 
 // Worker runs one camera: it pulls while a permit is valid, records, and offers pictures for counting.
@@ -69,9 +70,14 @@ type Worker struct {
 	downs   atomic.Int64
 	losses  atomic.Int64
 	waiting atomic.Int64 // bytes in the queue
+	refused atomic.Int64
+	allowed atomic.Pointer[Allowance] // what the running session may do
 
 	// What follows is owned by the goroutine that pulls, which is also the one that calls the sink's methods.
-	overflow bool            // pictures are being turned away
+	overflow bool // pictures are being turned away
+	outside  bool // the last picture was none that may be recorded
+	rate     rate
+	size     sizes
 	untold   *Gap            // the latest gap that the full queue had no room for
 	pulling  context.Context // of the running session: once it is done, the end of the session is ours
 }
@@ -107,7 +113,7 @@ func NewWorker(cfg WorkerConfig) *Worker {
 
 // Stats may be called at any time.
 func (w *Worker) Stats() Stats {
-	return Stats{Frames: w.frames.Load(), Dropped: w.dropped.Load(), Downs: w.downs.Load(), Losses: w.losses.Load()}
+	return Stats{Frames: w.frames.Load(), Dropped: w.dropped.Load(), Downs: w.downs.Load(), Losses: w.losses.Load(), Refused: w.refused.Load()}
 }
 
 // Run works until ctx ends, then closes the open clip. It returns an error only when nothing more can
@@ -121,56 +127,74 @@ func (w *Worker) Run(ctx context.Context) error {
 	if pullErr != nil {
 		detail = "recorder stopped by a fault"
 	}
-	w.say(w.cfg.Now(), OurFault, detail)
+	w.say(Gap{From: w.cfg.Now(), Cause: OurFault, Detail: detail})
 	close(w.events)
 	return errors.Join(pullErr, <-recorded)
 }
 
 // say waits for room: it is for the few gaps that nothing may come before or instead of.
-func (w *Worker) say(from time.Time, why Cause, detail string) {
+func (w *Worker) say(g Gap) {
 	if w.untold != nil {
 		w.events <- event{gap: w.untold}
 		w.untold = nil
 	}
-	w.events <- event{gap: &Gap{Camera: w.cfg.Camera, From: from, Cause: why, Detail: detail}}
+	g.Camera = w.cfg.Camera
+	w.events <- event{gap: &g}
 }
 
 // pull runs the source for as long as a permit says so.
 func (w *Worker) pull(ctx context.Context) error {
-	refused, connected := false, false
-	for ctx.Err() == nil {
+	var before Allowance // what held until now
+	for first := true; ctx.Err() == nil; first = false {
 		now := w.cfg.Now()
-		ok, until := w.cfg.Permission.Permitted(w.cfg.Camera, now)
-		if !ok {
-			if !refused {
-				refused, connected = true, false
-				w.cfg.Log.Warn("not recording: no valid permit covers this camera now")
-				w.say(now, NotPermitted, "no valid permit")
+		may := w.cfg.Permission.Allowed(w.cfg.Camera, now)
+		if first || !may.same(before) {
+			w.turn(first, before, may, now)
+		}
+		before = may
+		if !may.Record && !may.Count {
+			wait := w.cfg.Recheck
+			if !may.Until.IsZero() {
+				wait = min(wait, max(may.Until.Sub(now), time.Millisecond))
 			}
-			sleep(ctx, w.cfg.Recheck)
+			sleep(ctx, wait)
 			continue
 		}
-		if connected {
-			// The answer about the permit changed from yes to yes, such as to a new version: what the
-			// next session sends does not continue the open clip.
-			w.say(now, OurFault, "reconnecting under a new permit version")
-		}
-		refused, connected = false, true
-		if err := w.session(ctx, until); err != nil && ctx.Err() == nil {
+		if err := w.session(ctx, may); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("camera %s: %w", w.cfg.Camera, err)
 		}
 	}
 	return nil
 }
 
-// session runs the source until the answer about the permit may change.
-func (w *Worker) session(ctx context.Context, until time.Time) error {
+// turn says what the camera's time is from where the permission changed.
+func (w *Worker) turn(first bool, before, may Allowance, now time.Time) {
+	from := now
+	if edge := before.Until; !first && !edge.IsZero() && edge.Before(now) {
+		from = edge // told a little late
+	}
+	switch {
+	case !may.Record:
+		w.cfg.Log.Warn("not recording", "cause", string(may.Cause), "detail", may.Detail, "permit", may.Permit)
+		w.say(Gap{From: from, Cause: may.Cause, Detail: may.Detail, Permit: may.Permit, Clause: may.Clause})
+	case first:
+	case before.Record:
+		// What the next session sends does not continue the open clip, which is bound to its permit.
+		w.say(Gap{From: from, Cause: OurFault, Detail: "reconnecting under a new permit version"})
+	default:
+		w.say(Gap{From: from, Cause: CameraDown, Detail: "no whole picture yet since recording is permitted"})
+	}
+}
+
+// session runs the source for as long as the camera may do what it may do now.
+func (w *Worker) session(ctx context.Context, may Allowance) error {
 	ctx, cancel := context.WithCancel(ctx)
-	w.pulling = ctx
+	w.pulling, w.outside, w.rate = ctx, false, rate{}
+	w.allowed.Store(&may)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		w.watch(ctx, until)
+		w.watch(ctx, may)
 		cancel()
 	}()
 	defer func() {
@@ -187,20 +211,19 @@ func (w *Worker) session(ctx context.Context, until time.Time) error {
 	return err
 }
 
-// watch returns when the permit's answer is over. It asks the clock and the permit again and again: a timer
+// watch returns when the camera may do something else. It asks the clock and the permit again and again: a timer
 // set for the end would outlive it when the clock is set, and would not see a permit that is withdrawn.
-func (w *Worker) watch(ctx context.Context, until time.Time) {
+func (w *Worker) watch(ctx context.Context, may Allowance) {
 	for ctx.Err() == nil {
 		now := w.cfg.Now()
-		if ok, _ := w.cfg.Permission.Permitted(w.cfg.Camera, now); !ok {
+		next := w.cfg.Permission.Allowed(w.cfg.Camera, now)
+		if !next.same(may) {
 			return
 		}
+		w.allowed.Store(&next)
 		wait := w.cfg.Recheck
-		if !until.IsZero() {
-			if !now.Before(until) {
-				return
-			}
-			wait = min(wait, until.Sub(now))
+		if !next.Until.IsZero() {
+			wait = min(wait, max(next.Until.Sub(now), time.Millisecond))
 		}
 		sleep(ctx, wait)
 	}
@@ -218,7 +241,7 @@ func (w *Worker) Lost(at time.Time, cause Cause, err error) {
 	}
 	w.losses.Add(1)
 	w.miss(at)
-	if !w.overflow { // else the hole has its cause already, and ends no sooner
+	if !w.overflow && w.recording() { // else the hole has its cause already, and ends no sooner
 		w.tell(&Gap{Camera: w.cfg.Camera, From: at, Cause: cause, Detail: err.Error()})
 	}
 }
@@ -240,15 +263,33 @@ func (w *Worker) Down(at time.Time, err error) {
 	w.downs.Add(1)
 	w.cfg.Log.Debug("camera does not deliver", "err", err) // its source says so aloud, and when it will try again
 	w.miss(at)
-	w.tell(&Gap{Camera: w.cfg.Camera, From: at, Cause: CameraDown, Detail: err.Error()})
+	if w.recording() {
+		w.tell(&Gap{Camera: w.cfg.Camera, From: at, Cause: CameraDown, Detail: err.Error()})
+	}
 }
+
+// recording reports whether the session may record at all: else its time has its cause already.
+func (w *Worker) recording() bool { return w.allowed.Load().Record }
 
 // Put takes an access unit. When the recorder cannot keep up, pictures are turned away up to a keyframe
 // for which there is room, and the hole has a cause: a full queue never stalls the camera's connection.
 func (w *Worker) Put(f Format, au AccessUnit) {
 	w.frames.Add(1)
-	if w.cfg.Counter != nil {
+	may := w.allowed.Load()
+	if !may.holds(au) {
+		w.refused.Add(1)
+		w.late(*may, au)
+		return
+	}
+	if w.cfg.Counter != nil && may.Count {
 		w.cfg.Counter.Offer(f, au)
+	}
+	if !may.Record {
+		return
+	}
+	if w.barred(*may, f, au) {
+		w.refused.Add(1)
+		return
 	}
 	if w.overflow && (!au.Keyframe || w.room() < cap(w.events)/2 || w.waiting.Load() > w.cfg.QueueBytes/2) {
 		w.dropped.Add(1)

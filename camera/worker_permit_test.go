@@ -2,6 +2,7 @@ package camera_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -17,15 +18,26 @@ type permits []struct {
 	ok bool
 }
 
-func (p permits) Permitted(_ camera.ID, at time.Time) (ok bool, until time.Time) {
-	ok = true
+func (p permits) Allowed(_ camera.ID, at time.Time) camera.Allowance {
+	ok, version := true, 1
+	var since time.Time
 	for _, edge := range p {
 		if edge.at.After(at) {
-			return ok, edge.at
+			return allowance(ok, version, since, edge.at)
 		}
-		ok = edge.ok
+		ok, since = edge.ok, edge.at
+		version++
 	}
-	return ok, time.Time{}
+	return allowance(ok, version, since, time.Time{})
+}
+
+// allowance is what a version of a permit says that lets a camera do all or nothing.
+func allowance(ok bool, version int, from, until time.Time) camera.Allowance {
+	a := camera.Allowance{Record: ok, Count: ok, Permit: fmt.Sprintf("plattan@%d", version), From: from, Until: until}
+	if !ok {
+		a.Cause, a.Detail, a.Clause = camera.NotPermitted, "no valid permit", "valid_to"
+	}
+	return a
 }
 
 // The permit ends and begins again: nothing is pulled in between, and the hole has its cause.
@@ -47,8 +59,11 @@ func TestWorkerPullsOnlyWhilePermitted(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		if got := rec.causes(); !slices.Equal(got, []string{"not-permitted: no valid permit", stopped}) {
+		if got := rec.causes(); !slices.Equal(got, []string{"not-permitted: no valid permit", waiting, stopped}) {
 			t.Errorf("gaps %q", got)
+		}
+		if g := rec.gaps[1]; !g.From.Equal(again) {
+			t.Errorf("recording was permitted again from %s on, the gap says %s", again, g.From)
 		}
 		if g := rec.gaps[0]; !g.From.Equal(ends) || g.Camera != "k1" {
 			t.Errorf("the gap is %+v, want one of k1 from %s on", g, ends)
@@ -96,7 +111,7 @@ func TestWorkerKeepsToAClockThatIsSet(t *testing.T) {
 	}{
 		"ahead, over the end": {time.Hour, time.Hour, 31, "not-permitted: no valid permit"},
 		"ahead, up to it":     {time.Hour, time.Hour - 5*time.Second, 50, "not-permitted: no valid permit"},
-		"back, before it":     {5 * time.Second, -time.Hour, 80, ""},
+		"back, before it":     {5 * time.Second, -time.Hour, 50, "not-permitted: by their own time the pictures are outside what is permitted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -148,6 +163,149 @@ func TestWorkerStopsWhenThePermitIsWithdrawn(t *testing.T) {
 	})
 }
 
+// waiting is said from where recording is permitted again until a clip begins.
+const waiting = "camera-down: no whole picture yet since recording is permitted"
+
 type permissionFunc func() bool
 
-func (f permissionFunc) Permitted(camera.ID, time.Time) (bool, time.Time) { return f(), time.Time{} }
+func (f permissionFunc) Allowed(camera.ID, time.Time) camera.Allowance {
+	return allowance(f(), 1, time.Time{}, time.Time{})
+}
+
+// steady delivers ten pictures a second, every tenth a keyframe, of a camera whose own clock is off.
+func steady(off time.Duration, f camera.Format) func(context.Context, camera.Sink) error {
+	return func(ctx context.Context, sink camera.Sink) error {
+		sink.Up(f)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			now := time.Now()
+			sink.Put(f, camera.AccessUnit{Time: now, CameraTime: now.Add(off), DTS: time.Duration(n) * 100 * time.Millisecond, Keyframe: n%10 == 0})
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-tick.C:
+			}
+		}
+	}
+}
+
+// A picture was taken at two times, its camera's and ours. Both lie in the permitted time, or it is not recorded; a camera
+// whose clock is far off is not believed.
+func TestWorkerKeepsToTheCamerasTimeToo(t *testing.T) {
+	for name, c := range map[string]struct {
+		off      time.Duration
+		pictures int // recorded, of 20 in the permitted two seconds: from a keyframe on
+		counted  int
+	}{
+		"the same":                 {0, 20, 20},
+		"on its way for 300 ms":    {-300 * time.Millisecond, 10, 17},
+		"ahead by 300 ms":          {300 * time.Millisecond, 17, 17},
+		"off by an hour":           {-time.Hour, 20, 20},
+		"off by all that there is": {-3 * time.Second, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rec, cnt := &recorder{}, &counter{}
+				begin := time.Now().Add(time.Second)
+				src := &source{sessions: []func(context.Context, camera.Sink) error{steady(c.off, camera.Format{Codec: camera.H264})}}
+				only := permits{{begin.Add(-time.Hour), false}, {begin, true}, {begin.Add(2 * time.Second), false}}
+				w, stop := start(t, camera.WorkerConfig{Source: src, Recorder: rec, Counter: cnt, Permission: only})
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				if got := rec.pictures(); got != c.pictures {
+					t.Errorf("%d pictures are recorded, want %d", got, c.pictures)
+				}
+				if got := cnt.offers(); got != c.counted {
+					t.Errorf("%d pictures are counted, want %d", got, c.counted)
+				}
+				// The one at the very end may come before the session ends.
+				if refused := w.Stats().Refused - int64(20-c.pictures); refused < 0 || refused > 1 {
+					t.Errorf("%d pictures were refused", w.Stats().Refused)
+				}
+				if err := stop(); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+// allowing is a permission that is always the same.
+type allowing camera.Allowance
+
+func (a allowing) Allowed(camera.ID, time.Time) camera.Allowance { return camera.Allowance(a) }
+
+// A permit that lets people be counted, and nothing be recorded, leaves nothing but counts.
+func TestWorkerOnlyCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec, cnt := &recorder{}, &counter{}
+		src := &source{sessions: []func(context.Context, camera.Sink) error{frames}}
+		_, stop := start(t, camera.WorkerConfig{Source: src, Recorder: rec, Counter: cnt, Permission: allowing{
+			Count: true, Cause: camera.NotPermitted, Detail: "only counts", Permit: "plattan@1", Clause: "mode",
+		}})
+		time.Sleep(2050 * time.Millisecond)
+		synctest.Wait()
+		if rec.pictures() != 0 || cnt.offers() != 21 {
+			t.Errorf("%d pictures recorded, %d counted", rec.pictures(), cnt.offers())
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if got := rec.causes(); !slices.Equal(got, []string{"not-permitted: only counts", stopped}) || rec.gaps[0].Clause != "mode" || rec.gaps[0].Permit != "plattan@1" {
+			t.Errorf("gaps %q, the first %+v", got, rec.gaps[0])
+		}
+	})
+}
+
+// A camera that sends more pictures than the permit allows is counted and not recorded; one that sends as many is recorded as
+// soon as that is known.
+func TestWorkerKeepsToTheLimits(t *testing.T) {
+	for limit, c := range map[float64]struct {
+		pictures int
+		gap      string
+	}{
+		10: {20, "not-permitted: the rate of pictures is being measured"}, // from the keyframe after the first second on
+		8:  {0, "not-permitted: the rate of pictures is being measured"},
+		0:  {31, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rec, cnt := &recorder{}, &counter{}
+			src := &source{sessions: []func(context.Context, camera.Sink) error{frames}}
+			_, stop := start(t, camera.WorkerConfig{Source: src, Recorder: rec, Counter: cnt, Permission: allowing{
+				Record: true, Count: true, Permit: "plattan@1", Limits: camera.Limits{Rate: limit},
+			}})
+			time.Sleep(3050 * time.Millisecond)
+			synctest.Wait()
+			if got := rec.pictures(); got < c.pictures-1 || got > c.pictures+1 || cnt.offers() != 31 {
+				t.Errorf("limit %g: %d pictures recorded, want %d; %d counted", limit, got, c.pictures, cnt.offers())
+			}
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+			if got := rec.causes(); c.gap == "" && len(got) != 1 || c.gap != "" && got[0] != c.gap {
+				t.Errorf("limit %g: gaps %q, want %q", limit, got, c.gap)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recorder{}
+		src := &source{sessions: []func(context.Context, camera.Sink) error{frames}}
+		_, stop := start(t, camera.WorkerConfig{Source: src, Recorder: rec, Permission: allowing{Record: true, Limits: camera.Limits{Width: 640}}})
+		time.Sleep(2050 * time.Millisecond)
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if rec.pictures() != 0 || rec.gaps[0].Clause != "limits" || rec.gaps[0].Cause != camera.NotPermitted {
+			t.Errorf("a picture whose size nobody knows: %d recorded, gap %+v", rec.pictures(), rec.gaps[0])
+		}
+	})
+}
+
+// counter counts what it is offered.
+type counter struct{ n atomic.Int64 }
+
+func (c *counter) Offer(camera.Format, camera.AccessUnit) { c.n.Add(1) }
+func (c *counter) Miss(time.Time)                         {}
+func (c *counter) offers() int                            { return int(c.n.Load()) }

@@ -45,10 +45,21 @@ type background struct {
 	light  tone     // of the picture at hand
 	sure   bool     // what was seen agrees on a background
 	fresh  bool     // rebuilt since somebody asked
+	blinds *blinds
 }
 
 func newBackground(w, h int) *background {
 	return &background{w: w, h: h, stride: 1, median: make([]byte, w*h*3/2), limit: make([]byte, w*h*3/2), since: make([]uint16, w*h)}
+}
+
+// hide makes black for good, and nothing ever foreground, where blinds hang: no other limit is zero.
+func (b *background) hide() {
+	b.blinds.draw(b.median)
+	for i := range b.limit {
+		if b.blinds.hides(i) {
+			b.limit[i] = 0
+		}
+	}
 }
 
 // forget starts anew, after the lights or the camera have changed.
@@ -158,6 +169,9 @@ func (b *background) rebuild() {
 	}
 	var v [window]byte
 	for i := range b.median {
+		if b.blinds.hides(i) {
+			continue
+		}
 		for k, f := range b.frames {
 			// Insertion: the values of a pixel are nearly equal, so it is nearly linear.
 			x, j := f[i], k
@@ -189,7 +203,7 @@ func (b *background) rebuild() {
 			wide++
 		}
 	}
-	b.sure = float64(wide) < unsure*float64(b.w*b.h)
+	b.sure = float64(wide) < unsure*b.blinds.seen(b.w*b.h)
 	b.stale, b.ready, b.fresh = 0, true, true
 }
 
@@ -211,7 +225,7 @@ func (b *background) differ(picture, mask []byte) (share float64, noise int) {
 			}
 		}
 	}
-	return float64(count) / float64(n), luma
+	return float64(count) / b.blinds.seen(n), luma
 }
 
 // noise is the difference below which this picture's values from one index to another tell nothing: at dusk a camera
@@ -221,9 +235,15 @@ func (b *background) noise(picture []byte, from, to int) int {
 	n := 0
 	// Of neighbours, so that a shadow over half of the picture is none.
 	for i := from; i < to-2; i += 11 {
+		if b.blinds.hides(i) || b.blinds.hides(i+2) {
+			continue
+		}
 		d := int(picture[i]) - int(b.median[i]) - int(picture[i+2]) + int(b.median[i+2])
 		hist[min(255, max(d, -d))]++
 		n++
+	}
+	if n == 0 { // all is hidden
+		return 0
 	}
 	seen, middle := 0, 0
 	for middle = range hist {

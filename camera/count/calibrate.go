@@ -30,7 +30,7 @@ type Still struct {
 var ErrNoStill = errors.New("not a picture to calibrate with")
 
 // Still gives the foreground of a picture, without learning from it, for Calibrate. A picture that cannot be counted in is
-// ErrNoStill, with the reason.
+// ErrNoStill, with the reason. Boxes of those whose feet are masked are left out.
 func (c *Counter) Still(frame int, boxes []Box, i420 []byte) (Still, error) {
 	if len(i420) != len(c.picture) {
 		return Still{}, fmt.Errorf("picture of %d bytes: want %d for %dx%d", len(i420), len(c.picture), c.width, c.height)
@@ -38,7 +38,7 @@ func (c *Counter) Still(frame int, boxes []Box, i420 []byte) (Still, error) {
 	if c.settling > 0 {
 		return Still{}, fmt.Errorf("the background is not known: %w", ErrNoStill)
 	}
-	c.background.level(i420, c.picture)
+	c.background.level(c.cover.blinds.over(i420), c.picture)
 	s, err := c.foreground(c.hold())
 	if err != nil {
 		return Still{}, err
@@ -46,6 +46,7 @@ func (c *Counter) Still(frame int, boxes []Box, i420 []byte) (Still, error) {
 	if s.why != camera.QualityOK {
 		return Still{}, fmt.Errorf("it is %s: %w", s.why, ErrNoStill)
 	}
+	boxes = slices.DeleteFunc(slices.Clone(boxes), func(b Box) bool { return c.cover.blinds.standsBehind(b.middle(), b.foot()) })
 	return Still{Frame: frame, Boxes: boxes, mask: slices.Clone(c.mask)}, nil
 }
 
@@ -81,7 +82,7 @@ const (
 )
 
 // Calibrate makes a profile from stills of w by h: the perspective if p does not tell it, the silhouette of people as this
-// camera sees them, and how well it must fit. What p has of zones, ground and occluders stays.
+// camera sees them, and how well it must fit. What p has of zones, ground, occluders and masks stays.
 func Calibrate(p camera.Profile, w, h int, stills []Still) (Calibrated, error) {
 	all := 0
 	for _, s := range stills {
@@ -189,7 +190,8 @@ func (c calibration) fit(stills []Still) (camera.Profile, error) {
 func (c calibration) count(p camera.Profile, s Still) (found []stand, n float64) {
 	line, _ := p.Heights()
 	h := float64(c.h)
-	found = newCover(c.w, c.h, p).people(s.mask, 4, func(foot float64) float64 { return line.PersonHeight(foot/h) * h })
+	cover := newCover(c.w, c.h, p)
+	found = cover.inSight(cover.people(s.mask, 4, func(foot float64) float64 { return line.PersonHeight(foot/h) * h }))
 	for _, f := range found {
 		if f.anywhere(c.given.Zones, c.w, c.h) {
 			n += f.people

@@ -57,13 +57,14 @@ type Counter struct {
 
 	view     view
 	register register
-	first    []byte // luma of the first picture that is learnt from
+	first    []byte // the first picture that is learnt from
 	astray   int    // pictures in a row whose place was not found
 	still    []byte // where the picture is moved to
 	cover    *cover
 	pieces   *pieces
 	scale    *scale // learns how tall people are; nil if the profile says it
 	profile  camera.Profile
+	unseen   []bool // by zone: masks hide all of it
 }
 
 // FitSize is the size that pictures are counted in: about 480x270 in area, never larger than coded, the
@@ -99,6 +100,12 @@ func New(p camera.Profile, w, h, learning int) (*Counter, error) {
 		margin:     gocv.GetStructuringElement(gocv.MorphRect, image.Pt(9, 9)),
 		picture:    make([]byte, w*h*3/2), mask: make([]byte, w*h), raw: make([]byte, w*h), lit: make([]byte, w*h), around: make([]byte, w*h),
 	}
+	blinds := c.cover.blinds
+	c.view.blinds, c.register.blinds, c.pieces.blinds, c.background.blinds = blinds, blinds, blinds, blinds
+	c.background.hide()
+	for _, z := range p.Zones {
+		c.unseen = append(c.unseen, blinds.unseen(z))
+	}
 	if known, ok := p.Heights(); ok {
 		c.profile.Perspective = known
 	} else {
@@ -123,8 +130,8 @@ func (c *Counter) count(i420 []byte, learns bool) ([]camera.Sample, error) {
 	if len(i420) != len(c.picture) {
 		return nil, fmt.Errorf("picture of %d bytes: want %d for %dx%d", len(i420), len(c.picture), c.width, c.height)
 	}
-	n := c.width * c.height
-	if c.view.dark(i420[:n]) { // the day's background is kept
+	i420 = c.cover.blinds.over(i420)
+	if c.view.dark(i420[:c.width*c.height]) { // the day's background is kept
 		return c.uncounted(camera.QualityTooDark), nil
 	}
 	c.background.level(i420, c.picture)
@@ -168,7 +175,7 @@ func (c *Counter) count(i420 []byte, learns bool) ([]camera.Sample, error) {
 	if err != nil {
 		return nil, fmt.Errorf("motion mask: %w", err)
 	}
-	people := c.exorcise(c.cover.people(c.mask, c.highest(), tall))
+	people := c.cover.inSight(c.exorcise(c.cover.people(c.mask, c.highest(), tall)))
 	if err := c.surround(); err != nil {
 		return nil, err
 	}
@@ -219,13 +226,14 @@ func (c *Counter) foreground(found bool) (s seen, err error) {
 
 // puzzled says that too much of what differs is nobody: rain, a shadow, fog.
 func (c *Counter) puzzled() bool {
-	all, left := 0, c.cover.left(c.mask)/float64(len(c.mask))
+	all, pixels := 0, c.cover.blinds.seen(len(c.mask))
+	left := c.cover.left(c.mask) / pixels
 	for _, v := range c.mask {
 		if v != 0 {
 			all++
 		}
 	}
-	return left > unexplained || left > puzzling && left > mostly*float64(all)/float64(len(c.mask))
+	return left > unexplained || left > puzzling && left > mostly*float64(all)/pixels
 }
 
 // exorcise leaves out who was taken for background and has left, also from among others, so that the background may follow.
@@ -271,6 +279,7 @@ func (c *Counter) begin() {
 // hold moves the picture at hand to where it would lie if the camera had not moved; false if that is further than is
 // looked. Until there is a background the first picture says where that is.
 func (c *Counter) hold() bool {
+	defer func() { c.cover.blinds.draw(c.picture) }() // in another light, and elsewhere, they are not as they were
 	n := c.width * c.height
 	reference := c.first
 	switch {
@@ -279,18 +288,19 @@ func (c *Counter) hold() bool {
 		c.background.fresh = false
 		fallthrough
 	case c.background.ready:
-		reference = c.background.median[:n]
+		reference = c.background.median
 	case len(c.first) == 0:
-		c.first = append(c.first, c.picture[:n]...)
-		c.register.learn(c.first)
+		c.first = append(c.first, c.picture...)
+		c.register.learn(c.first[:n])
 		return true
 	}
-	dx, dy, atEdge := c.register.shift(c.picture[:n], reference)
+	dx, dy, atEdge := c.register.shift(c.picture[:n], reference[:n])
 	if atEdge || max(math.Abs(dx), math.Abs(dy)) < steady {
 		return !atEdge
 	}
 	c.register.move(c.picture, c.still, dx, dy)
 	c.picture, c.still = c.still, c.picture
+	c.cover.blinds.mend(c.picture, reference, &c.register, dx, dy)
 	return true
 }
 

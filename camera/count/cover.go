@@ -5,6 +5,7 @@ package count
 import (
 	"container/heap"
 	"math"
+	"slices"
 
 	"klarsyn/camera"
 )
@@ -68,12 +69,13 @@ type cover struct {
 	believed      float64
 	ground        []camera.Point // where feet may be; empty is everywhere
 	hidden        []byte         // what stands before the people; nil is nothing
+	blinds        *blinds
 	explained     []byte
 	sums          []int32 // integral image of the mask
 }
 
 func newCover(w, h int, p camera.Profile) *cover {
-	c := &cover{w: w, h: h, believed: believed, ground: p.Ground, explained: make([]byte, w*h), sums: make([]int32, (w+1)*(h+1))}
+	c := &cover{w: w, h: h, believed: believed, ground: p.Ground, blinds: newBlinds(w, h, p.Masks), explained: make([]byte, w*h), sums: make([]int32, (w+1)*(h+1))}
 	if p.Coefficients.Believed != 0 {
 		c.believed = p.Coefficients.Believed
 	}
@@ -82,7 +84,7 @@ func newCover(w, h int, p camera.Profile) *cover {
 		copy(shape[r][:], row)
 	}
 	c.take(shape)
-	if len(p.Occluders) > 0 {
+	if len(p.Occluders) > 0 || c.blinds != nil {
 		c.hidden = make([]byte, w*h)
 	}
 	for i := range c.hidden {
@@ -91,6 +93,9 @@ func newCover(w, h int, p camera.Profile) *cover {
 			if inside(o, at) {
 				c.hidden[i] = 1
 			}
+		}
+		if c.blinds.hides(i) {
+			c.hidden[i] = 1
 		}
 	}
 	return c
@@ -117,7 +122,7 @@ func (c *cover) people(mask []byte, highest float64, tall func(foot float64) flo
 	for i, v := range c.hidden {
 		c.explained[i] = v * occluder
 	}
-	c.integrate(mask)
+	integrate(mask, c.sums, c.w, c.h)
 	var queue stands
 	for foot := highest; foot < float64(c.h)*1.25; {
 		t := tall(foot)
@@ -164,25 +169,30 @@ func (c *cover) people(mask []byte, highest float64, tall func(foot float64) flo
 	return found
 }
 
-func (c *cover) integrate(mask []byte) {
-	w := c.w + 1
-	for y := range c.h {
+// inSight leaves out whose feet are hidden, once what is seen of them is explained.
+func (c *cover) inSight(people []stand) []stand {
+	return slices.DeleteFunc(people, func(s stand) bool { return c.blinds.standsBehind(s.x, s.foot) })
+}
+
+// integrate makes the integral image of a plane of w by h.
+func integrate(plane []byte, sums []int32, w, h int) {
+	for y := range h {
 		row := int32(0)
-		for x := range c.w {
-			if mask[y*c.w+x] != 0 {
+		for x := range w {
+			if plane[y*w+x] != 0 {
 				row++
 			}
-			c.sums[(y+1)*w+x+1] = c.sums[y*w+x+1] + row
+			sums[(y+1)*(w+1)+x+1] = sums[y*(w+1)+x+1] + row
 		}
 	}
 }
 
-// area is how much of a rectangle is foreground, in pixels; what lies outside the picture is not.
-func (c *cover) area(x0, y0, x1, y1 float64) (foreground, all float64) {
-	ax, ay := max(0, min(c.w, int(x0))), max(0, min(c.h, int(y0)))
-	bx, by := max(ax, min(c.w, int(x1))), max(ay, min(c.h, int(y1)))
-	w := c.w + 1
-	return float64(c.sums[by*w+bx] - c.sums[ay*w+bx] - c.sums[by*w+ax] + c.sums[ay*w+ax]), float64((bx - ax) * (by - ay))
+// rectangle is how much of one is marked, by an integral image, in pixels; what lies outside the picture is not.
+func rectangle(sums []int32, w, h int, x0, y0, x1, y1 float64) (marked, all float64) {
+	ax, ay := max(0, min(w, int(x0))), max(0, min(h, int(y0)))
+	bx, by := max(ax, min(w, int(x1))), max(ay, min(h, int(y1)))
+	w++
+	return float64(sums[by*w+bx] - sums[ay*w+bx] - sums[by*w+ax] + sums[ay*w+ax]), float64((bx - ax) * (by - ay))
 }
 
 // grounded says that somebody may stand here.
@@ -192,7 +202,7 @@ func (c *cover) grounded(x, foot float64) bool {
 
 // crowded is a quick look at whether there is any reason to look.
 func (c *cover) crowded(x, foot, tall float64) bool {
-	f, all := c.area(x-0.1*tall, foot-tall, x+0.1*tall, foot)
+	f, all := rectangle(c.sums, c.w, c.h, x-0.1*tall, foot-tall, x+0.1*tall, foot)
 	return all > 0 && f > 0.4*all
 }
 
@@ -299,7 +309,7 @@ func (c *cover) outline(s stand, mask, luma []byte) float64 {
 	sum := 0
 	c.each(s, func(i int) {
 		x, y := i%c.w, i/c.w
-		if mask[i] == 0 || x < 2 || y < 2 || x >= c.w-2 || y >= c.h-2 ||
+		if mask[i] == 0 || x < 2 || y < 2 || x >= c.w-2 || y >= c.h-2 || c.blinds.beside(i) ||
 			mask[i-1] != 0 && mask[i+1] != 0 && mask[i-c.w] != 0 && mask[i+c.w] != 0 {
 			return
 		}

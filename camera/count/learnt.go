@@ -28,7 +28,7 @@ type learnt struct {
 }
 
 // Learnt is what the counter has learnt of its camera: the empty square, how far its pixels stray, and how tall people
-// are. No picture that was seen is part of it. It is nil while there is nothing to be trusted.
+// are. No picture that was seen is part of it, and masks are black. It is nil while there is nothing to be trusted.
 func (c *Counter) Learnt() []byte {
 	b := c.background
 	if c.settling > 0 || !b.ready || c.astray > 0 {
@@ -85,6 +85,11 @@ func (c *Counter) Resume(saved []byte) error {
 		c.scale = s
 	}
 	rest = rest[len(rest)-2*n:]
+	for i, l := range rest[n:] {
+		if (l == 0) != c.cover.blinds.hides(i) {
+			return fmt.Errorf("%w: it was learnt behind other masks", ErrLearnt)
+		}
+	}
 	c.background.resume(rest[:n], rest[n:], int(head.Stride))
 	c.settling = 0
 	return c.prime()
@@ -118,6 +123,7 @@ func (b *background) resume(median, limit []byte, stride int) {
 			b.limit[i] = max(minLuma, b.limit[i])
 		}
 	}
+	b.hide()
 	for k := range copies {
 		// The densest half of a normal distribution is evenly filled, more or less.
 		z := 1.35 * (float64(k)/(copies-1) - 0.5)

@@ -2,6 +2,8 @@
 
 package count
 
+import "slices"
+
 // ghostly is how much sharper the background must be than the picture along a piece's outline for the piece to be
 // the place of somebody who was taken for background and has left.
 const ghostly = 1.4
@@ -12,6 +14,7 @@ type piece struct {
 	area           int
 	pixels         []int32 // valid until the next picture
 	ghost          bool
+	cut            bool // it may go on where it is hidden
 }
 
 // pieces takes a mask apart.
@@ -20,6 +23,7 @@ type pieces struct {
 	marks  []byte
 	pixels []int32
 	found  []piece
+	blinds *blinds
 }
 
 func newPieces(w, h int) *pieces { return &pieces{w: w, h: h, marks: make([]byte, w*h)} }
@@ -32,6 +36,7 @@ func (p *pieces) find(mask, picture, reference []byte) []piece {
 		if mask[i] != 0 && p.marks[i] == 0 {
 			f := p.flood(mask, int32(i))
 			f.ghost = p.outline(f, mask, reference) > ghostly*p.outline(f, mask, picture)
+			f.cut = p.cut(f)
 			p.found = append(p.found, f)
 		}
 	}
@@ -61,13 +66,26 @@ func (p *pieces) flood(mask []byte, from int32) piece {
 	return f
 }
 
+// cut says that a piece touches what is hidden, or nearly: opening has moved its outline.
+func (p *pieces) cut(f piece) bool {
+	if p.blinds == nil {
+		return false
+	}
+	marked, _ := rectangle(p.blinds.sums, p.w, p.h, float64(f.x0-2), float64(f.y0-2), float64(f.x1+3), float64(f.y1+3))
+	return marked > 0 && slices.ContainsFunc(f.pixels, func(at int32) bool {
+		x, y := float64(int(at)%p.w), float64(int(at)/p.w)
+		near, _ := rectangle(p.blinds.sums, p.w, p.h, x-2, y-2, x+3, y+3)
+		return near > 0
+	})
+}
+
 // outline is how strong edges are along a piece's outline.
 func (p *pieces) outline(f piece, mask, luma []byte) float64 {
 	sum := 0
 	for _, at := range f.pixels {
 		i := int(at)
 		x, y := i%p.w, i/p.w
-		if x < 2 || y < 2 || x >= p.w-2 || y >= p.h-2 {
+		if x < 2 || y < 2 || x >= p.w-2 || y >= p.h-2 || p.blinds.beside(i) {
 			continue
 		}
 		if mask[i-1] != 0 && mask[i+1] != 0 && mask[i-p.w] != 0 && mask[i+p.w] != 0 {

@@ -57,13 +57,38 @@ func unlike(plane, reference []byte, w, h, edge, step, dx, dy int) float64 {
 	return float64(sum) / float64(max(1, n))
 }
 
-// nearest tries all shifts up to span around x, y and returns the one at which plane is most like reference.
-func nearest(plane, reference []byte, w, h, edge, step, span, x, y int) (bestX, bestY int) {
+// worse is by how much less a plane is like a reference that is moved by dx, dy than by x, y, on what is hidden in neither
+// place: somebody whom one of them would put behind a blind tells nothing of either.
+func worse(plane, reference, hidden []byte, w, h, edge, step, dx, dy, x0, y0 int) float64 {
+	sum, n := 0, 0
+	for y := edge; y < h-edge; y += step {
+		for x := edge; x < w-edge; x += step {
+			here, at := y*w+x, (y+dy)*w+x+dx
+			other := at - y0*w - x0
+			if hidden[at] != 0 || hidden[here] != 0 || hidden[other] != 0 {
+				continue
+			}
+			v := plane[at]
+			sum += min(int(off(v, reference[here])), tolerated) - min(int(off(v, reference[other])), tolerated)
+			n++
+		}
+	}
+	return float64(sum) / float64(max(1, n))
+}
+
+// nearest tries all shifts up to span around x, y and returns the one at which plane is most like reference, on what hidden
+// does not mark; nil marks nothing.
+func nearest(plane, reference, hidden []byte, w, h, edge, step, span, x, y int) (bestX, bestY int) {
 	// Of equals the smaller shift: a wall without marks tells nothing.
 	best := math.Inf(1)
 	for dy := y - span; dy <= y+span; dy++ {
 		for dx := x - span; dx <= x+span; dx++ {
-			u := unlike(plane, reference, w, h, edge, step, dx, dy) + 1e-3*float64(dx*dx+dy*dy)
+			u := 1e-3 * float64(dx*dx+dy*dy)
+			if hidden == nil {
+				u += unlike(plane, reference, w, h, edge, step, dx, dy)
+			} else {
+				u += worse(plane, reference, hidden, w, h, edge, step, dx, dy, x, y)
+			}
 			if u < best {
 				best, bestX, bestY = u, dx, dy
 			}
@@ -80,13 +105,21 @@ func (r *register) shift(luma, reference []byte) (dx, dy float64, atEdge bool) {
 		return 0, 0, false
 	}
 	r.now.fill(luma, w, h)
-	cx, cy := nearest(r.now.luma, r.known.luma, r.now.w, r.now.h, reach, 1, reach, 0, 0)
+	// Blinds hang still before a square that sways: they would hold it fast.
+	var blocks, pixels []byte
+	if r.blinds != nil {
+		blocks, pixels = r.blinds.blocks, r.blinds.at
+	}
+	cx, cy := nearest(r.now.luma, r.known.luma, blocks, r.now.w, r.now.h, reach, 1, reach, 0, 0)
 	edge := coarse*(reach+1) + 2
-	ix, iy := nearest(luma, reference, w, h, edge, 5, 3, coarse*cx, coarse*cy)
+	ix, iy := nearest(luma, reference, pixels, w, h, edge, 5, 3, coarse*cx, coarse*cy)
 	var xx, xy, yy, xt, yt float64
 	for y := edge; y < h-edge; y += 2 {
 		for x := edge; x < w-edge; x += 2 {
 			i := y*w + x
+			if r.blinds.hides(i+iy*w+ix) || r.blinds.nextTo(i) {
+				continue
+			}
 			t := float64(luma[(y+iy)*w+x+ix]) - float64(reference[i])
 			if math.Abs(t) > tolerated {
 				continue
@@ -110,6 +143,7 @@ func (r *register) shift(luma, reference []byte) (dx, dy float64, atEdge bool) {
 type register struct {
 	w, h       int
 	now, known blocks
+	blinds     *blinds
 }
 
 // learn takes the reference's luma.

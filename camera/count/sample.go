@@ -11,8 +11,13 @@ import (
 // samples tells people by zone; tall as for heights, nil if nobody is there.
 func (c *Counter) samples(people []stand, tall func(float64) float64) []camera.Sample {
 	out := make([]camera.Sample, 0, len(c.profile.Zones))
-	for _, z := range c.profile.Zones {
+	for i, z := range c.profile.Zones {
 		s := camera.Sample{Zone: z.ID, Quality: camera.QualityOK, Method: Method}
+		if c.unseen[i] { // nobody knows who is there: that is not zero
+			s.Quality = camera.QualityObscured
+			out = append(out, s)
+			continue
+		}
 		hidden := 0.0 // people who are counted for others whom they hide
 		for _, p := range people {
 			if !p.in(z.Polygon, c.width, c.height) {

@@ -44,7 +44,7 @@ func (s *scale) add(found []piece) (anybody bool) {
 	for _, p := range found {
 		w, h := float64(p.x1-p.x0+1), float64(p.y1-p.y0+1)
 		switch {
-		case p.x0 <= 1 || p.y0 <= 1 || p.x1 >= s.w-2: // cut off
+		case p.cut || p.x0 <= 1 || p.y0 <= 1 || p.x1 >= s.w-2: // cut off
 			anybody = true
 		case p.y1 >= s.h-2 && h < 2.2*w: // much cut off: of somebody near the camera the feet alone are missing
 			anybody = true

@@ -33,7 +33,7 @@ func (b *background) tone(src []byte) tone {
 		for y := gridStep / 2; y < b.h; y += gridStep {
 			for x := gridStep / 2; x < b.w; x += gridStep {
 				i := y*b.w + x
-				if src[i] < 250 { // near white nothing tells how bright it is
+				if src[i] < 250 && !b.blinds.hides(i) { // near white nothing tells how bright it is
 					f(src[i], b.median[i])
 				}
 			}

@@ -28,8 +28,9 @@ const (
 
 // view judges by a picture's structure whether the camera sees what it has learnt.
 type view struct {
-	w, h int
-	now  blocks
+	w, h   int
+	now    blocks
+	blinds *blinds
 }
 
 // likeness is what became of the tiles that have marks in the background.
@@ -39,6 +40,9 @@ type likeness struct{ marked, alike, blank int }
 func (v *view) dark(luma []byte) bool {
 	lit, n := 0, 0
 	for i := 0; i < len(luma); i += 37 {
+		if v.blinds.hides(i) {
+			continue
+		}
 		n++
 		if luma[i] >= darkest {
 			lit++
@@ -57,6 +61,9 @@ func (v *view) compare(luma []byte, known *blocks) (l likeness) {
 			var n, a, b, aa, bb, ab float64
 			for y := ty * h / tilesY; y < (ty+1)*h/tilesY; y++ {
 				for x := tx * w / tilesX; x < (tx+1)*w/tilesX; x++ {
+					if v.blinds.hidesBlock(y*w + x) {
+						continue
+					}
 					p, q := float64(v.now.luma[y*w+x]), float64(known.luma[y*w+x])
 					n, a, b, aa, bb, ab = n+1, a+p, b+q, aa+p*p, bb+q*q, ab+p*q
 				}

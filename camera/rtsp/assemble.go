@@ -256,12 +256,8 @@ const (
 )
 
 func readable(c camera.Codec, sps []byte) bool {
-	if c == camera.H265 {
-		var s h265.SPS
-		return s.Unmarshal(sps) == nil && s.Width() > 0 && s.Height() > 0
-	}
-	var s h264.SPS
-	return s.Unmarshal(sps) == nil && s.Width() > 0 && s.Height() > 0
+	_, _, err := camera.Format{Codec: c, SPS: sps}.Size()
+	return err == nil
 }
 
 type coding264 struct {

@@ -30,7 +30,10 @@ type Config struct {
 	// Now is the clock that pictures are stamped by (time.Now). It is read when a session begins, and
 	// again at every keyframe: a session does not outlive a step of the clock.
 	Now func() time.Time
-	Log *slog.Logger
+	// Offered, if set, is told once in every session what the camera offers beside the video that is taken: after DESCRIBE,
+	// before SETUP and PLAY, from the goroutine of Run. It must not block.
+	Offered func(Offer)
+	Log     *slog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -64,6 +67,7 @@ type Stats struct {
 	PacketsLost  uint64 // gaps in the RTP sequence
 	DecodeErrors uint64 // packets or access units that made no sense
 	AudioTracks  uint64 // that the camera offered in its newest session; none is taken
+	OtherTracks  uint64 // the same of further video, and of what is neither: events, subtitles
 	Dropped      uint64 // access units received and thrown away: the sink was too slow, or no stamp could be true
 }
 
@@ -83,7 +87,7 @@ type Client struct {
 
 type counters struct {
 	sessions, failures, units, lost, decodeErrors, dropped atomic.Uint64
-	sound                                                  atomic.Int64
+	offer                                                  atomic.Pointer[Offer]
 }
 
 // New checks the camera's address. It connects to nothing.
@@ -126,6 +130,10 @@ func New(cam camera.Camera, cfg Config) (*Client, error) {
 
 // Stats may be called from any goroutine.
 func (c *Client) Stats() Stats {
+	var offer Offer
+	if o := c.n.offer.Load(); o != nil {
+		offer = *o
+	}
 	return Stats{
 		Sessions:     c.n.sessions.Load(),
 		Failures:     c.n.failures.Load(),
@@ -133,7 +141,8 @@ func (c *Client) Stats() Stats {
 		PacketsLost:  c.n.lost.Load(),
 		DecodeErrors: c.n.decodeErrors.Load(),
 		Dropped:      c.n.dropped.Load(),
-		AudioTracks:  uint64(c.n.sound.Load()),
+		AudioTracks:  uint64(offer.Audio),
+		OtherTracks:  uint64(offer.Other),
 	}
 }
 

@@ -156,14 +156,8 @@ func (s *session) handshake(ctx context.Context) error {
 	if err != nil {
 		return s.c.noVideo(desc)
 	}
-	// Sound is not asked for, so it never reaches us; that the camera would send it is told.
-	sound := int64(0)
-	for _, m := range desc.Medias {
-		if m.Type == description.MediaTypeAudio {
-			sound++
-		}
-	}
-	s.c.n.sound.Store(sound)
+	// What is not set up never reaches us; that the camera would send it is told.
+	s.c.offered(besides(desc, medi))
 	s.asm = asm
 	if _, err = s.conn.Setup(desc.BaseURL, medi, 0, 0); err != nil {
 		return err

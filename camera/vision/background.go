@@ -52,7 +52,7 @@ func (k *keeper) wait() { k.work.Wait() }
 
 // keep asks the child from time to time what it has learnt, once it counts, and has that kept. An error is the child's end.
 func (c *Counter) keep(ctx context.Context, ch *child, k *keeper) error {
-	if c.cfg.Backgrounds == nil || c.last.samples == nil || c.last.samples[0].Quality != camera.QualityOK || time.Since(c.kept) < c.cfg.KeepEvery {
+	if c.cfg.Backgrounds == nil || !counted(c.last.samples) || time.Since(c.kept) < c.cfg.KeepEvery {
 		return nil
 	}
 	if !k.busy.TryLock() {

@@ -85,6 +85,44 @@ func TestBackgroundOutlivesTheChild(t *testing.T) {
 	}
 }
 
+// Masks reach the child: what it hands out is black there and nowhere else, and a zone that they hide as a whole keeps
+// nothing from being counted or kept.
+func TestMasksReachTheChild(t *testing.T) {
+	v, kept := testClip(t, 3), &shelf{held: map[camera.ID][]byte{}}
+	cfg := Config{Path: program(binary), Backgrounds: kept, KeepEvery: time.Nanosecond, Profile: zones()}
+	cfg.Profile.Masks = []camera.Mask{{ID: "windows", Version: 3, Kind: camera.MaskBlur, Polygon: cfg.Profile.Zones[0].Polygon}}
+	c, s, _ := run(t, cfg)
+	var got []camera.Sample
+	for n := 0; n < 30 && (len(got) == 0 || got[1].Quality != camera.QualityOK); n++ {
+		when := offer(c, v, n)
+		within(t, 20*time.Second, "samples", func() bool { return len(s.at(when)) == 2 })
+		got = s.at(when)
+	}
+	if got[0].Quality != camera.QualityObscured || got[0].High != 0 || got[1].Quality != camera.QualityOK {
+		t.Fatalf("got %+v", got)
+	}
+	offer(c, v, 30)
+	within(t, 10*time.Second, "background", func() bool { return kept.size() > 0 })
+	learnt, err := kept.Recall(context.Background(), "k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const w, h = 480, 270
+	luma := learnt[len(learnt)-2*w*h*3/2:][:w*h]
+	bright := 0
+	for i, l := range luma {
+		if i%w < w/2 && l != 16 {
+			t.Fatalf("%d at %d, %d, which is masked", l, i%w, i/w)
+		}
+		if i%w > w/2+8 && l > 40 {
+			bright++
+		}
+	}
+	if bright < w*h/8 {
+		t.Errorf("%d pixels of the other half are to be seen", bright)
+	}
+}
+
 // What cannot be read, or does not fit, is learnt anew: nobody stops counting for it.
 func TestBackgroundThatDoesNotFit(t *testing.T) {
 	v := testClip(t, 3)

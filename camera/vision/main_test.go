@@ -177,7 +177,9 @@ func run(t *testing.T, cfg Config) (*Counter, *sink, func()) {
 	if cfg.Camera == "" {
 		cfg.Camera = "k1"
 	}
-	cfg.Profile = zones()
+	if len(cfg.Profile.Zones) == 0 {
+		cfg.Profile = zones()
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(testWriter{t}, nil))
 	}

@@ -26,7 +26,12 @@ func (c *Counter) passes(it item) bool {
 		return true // its keyframe was looked at, or passed over in good faith
 	}
 	since := it.time.Sub(c.last.time)
-	return c.last.samples[0].Quality == camera.QualityOK && since >= 0 && since < lookAgain
+	return counted(c.last.samples) && since >= 0 && since < lookAgain
+}
+
+// counted says that a picture has a number: in a zone that masks hide as a whole there never is one.
+func counted(samples []camera.Sample) bool {
+	return slices.ContainsFunc(samples, func(s camera.Sample) bool { return s.Quality == camera.QualityOK })
 }
 
 // pass repeats the last samples at another time: who stood there has not moved, and nobody has come.
@@ -51,7 +56,7 @@ func (c *Counter) remember(d due, samples []camera.Sample) {
 		return
 	}
 	before, known := c.last.moved, c.last.known
-	c.last.moved, c.last.known = false, samples[0].Quality == camera.QualityOK
+	c.last.moved, c.last.known = false, counted(samples)
 	for _, s := range samples {
 		c.last.moved = c.last.moved || s.Moving >= 0.5
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"time"
 
 	"klarsyn/camera"
 	"klarsyn/camera/coded"
@@ -15,13 +16,16 @@ const Canary = "KLARSYN-CANARY-1"
 // needs no emulation prevention, which would split what the tests search for.
 const canaryUUID = "\x6b\x6c\x61\x72\x73\x79\x6e\x4d\xa1\x7e\xc4\x19\x5b\x83\xd2\x3f"
 
-// canarySEI is a whole NAL unit: header, payload type 5, size, payload, stop bit.
-func canarySEI(c camera.Codec) []byte {
+// ClockLayout is how a simulated camera prints its own clock into each coded picture, behind the canary and a space.
+const ClockLayout = "20060102T150405.000000Z"
+
+// canarySEI is a whole NAL unit: header, payload type 5, size, payload, stop bit. taken is the camera's own time.
+func canarySEI(c camera.Codec, taken time.Time) []byte {
 	header := []byte{0x06}
 	if c == camera.H265 {
 		header = []byte{39 << 1, 0x01} // PREFIX_SEI_NUT, temporal id 0
 	}
-	payload := canaryUUID + Canary
+	payload := canaryUUID + Canary + " " + taken.UTC().Format(ClockLayout)
 	return slices.Concat(header, []byte{5, byte(len(payload))}, []byte(payload), []byte{0x80})
 }
 

@@ -33,12 +33,12 @@ func TestCanaryStandsBeforeTheFirstSlice(t *testing.T) {
 		{nil, false, "6"},
 	} {
 		in := append([][]byte(nil), tc.in...)
-		if got := types(dress(f, coded.Frame{NALUs: in, Keyframe: tc.key}, canarySEI(f.Codec))); got != tc.want {
+		if got := types(dress(f, coded.Frame{NALUs: in, Keyframe: tc.key}, canarySEI(f.Codec, time.Now()))); got != tc.want {
 			t.Errorf("%v becomes %s, want %s", tc.in, got, tc.want)
 		}
 	}
 	for _, c := range []camera.Codec{camera.H264, camera.H265} {
-		sei := canarySEI(c)
+		sei := canarySEI(c, time.Now())
 		if !bytes.Contains(sei, []byte(Canary)) || len(Canary) != 16 || len(canaryUUID) != 16 {
 			t.Errorf("%s: the message does not hold the canary", c)
 		}
@@ -57,7 +57,7 @@ func FuzzDress(f *testing.F) {
 		if h264 {
 			format = camera.Format{Codec: camera.H264, SPS: []byte{0x67, 1}, PPS: []byte{0x68, 1}}
 		}
-		sei, canaries, kept := canarySEI(format.Codec), 0, 0
+		sei, canaries, kept := canarySEI(format.Codec, time.Now()), 0, 0
 		for _, n := range dress(format, coded.Frame{NALUs: [][]byte{one, two}, Keyframe: key}, sei) {
 			if bytes.Equal(n, sei) {
 				canaries++

@@ -87,7 +87,6 @@ func (st *stream) pace(ctx context.Context, f camera.Format, media *description.
 		start   = time.Now()
 		due     time.Duration // of the next frame, since start
 		epoch   = rand.Uint32()
-		canary  = canarySEI(f.Codec)
 		timer   = time.NewTimer(0)
 		sending = true // false after a fault until the next keyframe
 		err     error
@@ -116,7 +115,7 @@ func (st *stream) pace(ctx context.Context, f camera.Format, media *description.
 			sending = true
 			taken := start.Add(due + frame.PTSOffset + st.cam.ClockOffset)
 			ticks := epoch + uint32(int64((due+frame.PTSOffset)/time.Microsecond)*clockRate/1_000_000)
-			if err = st.send(media, pack, dress(f, frame, canary), frame.Keyframe, taken, ticks); err != nil {
+			if err = st.send(media, pack, dress(f, frame, canarySEI(f.Codec, taken)), frame.Keyframe, taken, ticks); err != nil {
 				return fmt.Errorf("frame %d: %w", n, err)
 			}
 		}

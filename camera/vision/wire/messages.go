@@ -13,7 +13,8 @@ import (
 )
 
 // Setup is what the child must know before the first picture. It goes over the pipe and not by
-// arguments or environment, so that it arrives after the drop.
+// arguments or environment, so that it arrives after the drop. The profile's masks are drawn over every picture
+// before the child looks at it.
 type Setup struct {
 	Profile camera.Profile `json:"profile"`
 	// Learning is how many pictures the counter looks at before it trusts its background; 0 leaves

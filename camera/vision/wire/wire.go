@@ -12,7 +12,7 @@ import (
 )
 
 // Version is the number of this protocol. It changes when a message changes its meaning or its bytes.
-const Version = 3
+const Version = 4
 
 // The bounds of the protocol. A message beyond them is refused before memory is spent on it.
 const (

@@ -20,6 +20,8 @@ func square() camera.Profile {
 	return camera.Profile{
 		Zones:       []camera.Zone{{ID: "all", Name: "Alla", Polygon: []camera.Point{{X: 0, Y: 0}, {X: 1, Y: 0}, {X: 1, Y: 1}}}},
 		Perspective: camera.Perspective{Slope: 0.3, Offset: 0.05},
+		Masks: []camera.Mask{{ID: "windows", Version: 2, Kind: camera.MaskBlur, Polygon: []camera.Point{{X: 0, Y: 0}, {X: 0.5, Y: 0}, {X: 0.5, Y: 1}},
+			Calibration: "2026-03"}},
 	}
 }
 
@@ -98,6 +100,9 @@ func TestGolden(t *testing.T) {
 		{Scene{JSON: []byte("{}")}, "00000003" + "53" + "7b7d"},
 		{Background{Data: []byte("{}")}, "00000003" + "42" + "7b7d"},
 		{Background{}, "00000001" + "42"},
+		{Setup{Profile: camera.Profile{Masks: []camera.Mask{{ID: "a", Version: 1, Polygon: []camera.Point{{X: 0, Y: 0}, {X: 1, Y: 0}, {X: 1, Y: 0.5}}}}}},
+			"000000b5" + "50" + hex.EncodeToString([]byte(`{"profile":{"zones":null,"perspective":{"slope":0,"offset":0},"masks":[{"id":"a","version":1,"kind":"","polygon":[`+
+				`{"x":0,"y":0},{"x":1,"y":0},{"x":1,"y":0.5}]}],"coefficients":{}}}`))},
 	} {
 		if got := hex.EncodeToString(frame(t, c.m)); got != c.want {
 			t.Errorf("%T\n got %s\nwant %s", c.m, got, c.want)
@@ -174,6 +179,7 @@ func TestRefusals(t *testing.T) {
 		"moving > present":  {sample(func(s *Sample) { s.Moving = 2.5 }), ErrMalformed},
 		"present > high":    {sample(func(s *Sample) { s.High = 1.5 }), ErrMalformed},
 		"setup, no polygon": {frame(t, Setup{Profile: camera.Profile{Zones: []camera.Zone{{ID: "all"}}}}), ErrMalformed},
+		"setup, grey mask":  {frame(t, Setup{Profile: camera.Profile{Masks: []camera.Mask{{ID: "a", Version: 1, Kind: "grey"}}}}), ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := NewReader(bytes.NewReader(c.bytes)).Next(); !errors.Is(err, c.want) {
