@@ -20,7 +20,7 @@ type cameraBody struct {
 	Zones   []zoneBody   `json:"zones"`
 	MinCell int          `json:"min_cell" doc:"smallest count that a dashboard viewer sees"`
 	State   string       `json:"state" enum:"recording,gap,unknown" doc:"what the recorder does now"`
-	Cause   camera.Cause `json:"cause,omitempty" enum:"not-permitted,camera-down,our-fault" doc:"why it does not record"`
+	Cause   camera.Cause `json:"cause,omitempty" enum:"not-permitted,suspended,mask-failed,camera-down,our-fault" doc:"why it does not record"`
 	Since   *time.Time   `json:"since,omitempty" doc:"since when the state holds"`
 }
 
@@ -71,7 +71,7 @@ func sinceOf(st RecorderState) *time.Time {
 func (s *Server) visibleCameras(ctx context.Context, a policy.Action) ([]CameraInfo, error) {
 	who, _ := subjectOf(ctx)
 	var visible []CameraInfo
-	for _, cam := range s.cfg.Cameras {
+	for _, cam := range s.cfg.Cameras() {
 		verdict, err := s.may(who, a, string(cam.ID))
 		if err != nil {
 			return nil, err
@@ -87,7 +87,7 @@ func (s *Server) visibleCameras(ctx context.Context, a policy.Action) ([]CameraI
 // and one that the subject may not know of give the same answer and leave the same trace.
 func (s *Server) findCamera(ctx context.Context, id string, a policy.Action) (CameraInfo, error) {
 	who, _ := subjectOf(ctx)
-	for _, cam := range s.cfg.Cameras {
+	for _, cam := range s.cfg.Cameras() {
 		if string(cam.ID) != id {
 			continue
 		}

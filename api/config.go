@@ -22,13 +22,14 @@ import (
 // Config is everything that the server needs. Fields without "optional" are required: New refuses
 // a Config in which one is missing, because a door without a lock must not open.
 type Config struct {
-	Cameras   []CameraInfo
+	Cameras   func() []CameraInfo // of the square that holds now
 	Clips     Clips
 	Deletions Deletions
 	Vault     Vault
 	Occupancy Occupancy
 	Log       Log
 	Tiles     Tiles
+	Square    Square
 	Accounts  Accounts
 	Gate      Gate
 	// Current is asked at every request of a session that began at since. It fails with ErrRevoked if the
@@ -151,6 +152,9 @@ var ErrWrongCredentials = errors.New("wrong name or password")
 // ErrRevoked says that an account was disabled or changed after a session of it began: the session is over.
 var ErrRevoked = errors.New("the account was disabled or changed")
 
+// ErrChangedMeanwhile says that somebody else changed what holds since a change was planned.
+var ErrChangedMeanwhile = errors.New("somebody else applied a change meanwhile")
+
 // TooManyTries says that a login was refused unseen, and when to come back.
 type TooManyTries struct{ After time.Duration }
 
@@ -188,7 +192,7 @@ func (c *Config) check() error {
 		missing bool
 	}{
 		{"Clips", c.Clips == nil}, {"Deletions", c.Deletions == nil}, {"Vault", c.Vault == nil},
-		{"Occupancy", c.Occupancy == nil}, {"Log", c.Log == nil}, {"Tiles", c.Tiles == nil}, {"Accounts", c.Accounts == nil},
+		{"Occupancy", c.Occupancy == nil}, {"Log", c.Log == nil}, {"Tiles", c.Tiles == nil}, {"Square", c.Square == nil}, {"Cameras", c.Cameras == nil}, {"Accounts", c.Accounts == nil},
 		{"Gate", c.Gate == nil}, {"Permit", c.Permit == nil}, {"Sessions", c.Sessions == nil},
 	} {
 		if f.missing {
@@ -199,18 +203,6 @@ func (c *Config) check() error {
 		if !p.IsValid() {
 			return fmt.Errorf("api: Config.Proxies: %q is no network: want for example 10.0.0.0/24", p)
 		}
-	}
-	c.Cameras = append([]CameraInfo(nil), c.Cameras...)
-	seen := map[camera.ID]bool{}
-	for i := range c.Cameras {
-		cam := &c.Cameras[i]
-		if _, err := camera.ParseID(string(cam.ID)); err != nil {
-			return fmt.Errorf("api: Config.Cameras: %w", err)
-		}
-		if seen[cam.ID] {
-			return fmt.Errorf("api: Config.Cameras: camera %s stands twice: remove one", cam.ID)
-		}
-		seen[cam.ID] = true
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -20,6 +20,7 @@ const (
 	reasonTooMany     = "too-many-denials"
 
 	reasonUnknownWitness = "unknown-witness"
+	reasonUsersLocal     = "users-local"
 )
 
 // turnAway logs that somebody who is not logged in was refused a route, and returns answer; if it cannot

@@ -106,6 +106,8 @@ func FuzzQuery(f *testing.F) {
 	f.Add("..", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "1e3", "'; --", "clip-deleted")
 	f.Add("", "2026-10-25T02:30", "2026-10-25T02:30:00.000", "", "7", "erasure")
 	f.Add("", "", "", "", "", ":")
+	f.Add("k1", "9999-12-31T23:59:59Z", "", "", "", "")
+	f.Add("k1", "0000-01-01T00:00:00+14:00", "0000-01-03T00:00:00Z", "", "", "")
 	f.Fuzz(func(t *testing.T, camera, from, to, limit, after, word string) {
 		common := url.Values{"from": {from}, "to": {to}, "limit": {limit}, "after": {after}}
 		with := func(more url.Values) string {
@@ -116,6 +118,9 @@ func FuzzQuery(f *testing.F) {
 		for _, target := range []string{
 			"/api/v1/clips?" + clips, "/api/v1/occupancy?" + clips, "/api/v1/deletions?" + clips, "/?" + clips,
 			"/api/v1/audit?" + with(url.Values{"object": {word}, "actor": {camera}}), "/api/v1/audit?" + with(url.Values{"event": {word}, "action": {camera}}),
+			"/api/v1/cameras/" + url.PathEscape(camera) + "/timeline?" + url.Values{"from": {from}, "to": {to}}.Encode(),
+			"/api/v1/cameras/k1/timeline?" + url.Values{"from": {from}, "to": {to}}.Encode(),
+			"/api/v1/permits/explain?" + url.Values{"camera": {camera}, "at": {from}}.Encode(),
 			"/log?" + with(url.Values{"object": {word}, "actor": {camera}}), "/log?" + with(url.Values{"event": {word}, "action": {camera}, "case": {word}}),
 		} {
 			r := httptest.NewRequest("GET", target, nil)

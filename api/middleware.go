@@ -79,15 +79,19 @@ func (s *Server) recoverPanic(c *gin.Context) {
 	c.Next()
 }
 
-// limitBody keeps a client from filling memory; no request here has a body worth more.
+// limitBody keeps a client from filling memory; no request here has a body worth more, but a description of the square.
 func limitBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > maxBodyBytes {
+		var limit int64 = maxBodyBytes
+		if r.URL.Path == "/api/v1/square" || r.URL.Path == "/api/v1/permits/simulate" {
+			limit = maxDescription
+		}
+		if r.ContentLength > limit {
 			w.Header().Set("Connection", "close")
-			writeProblem(w, problemFor(&http.MaxBytesError{Limit: maxBodyBytes}))
+			writeProblem(w, problemFor(&http.MaxBytesError{Limit: limit}))
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		r.Body = http.MaxBytesReader(w, r.Body, limit+1) // huma stops at the same byte, and says why
 		next.ServeHTTP(w, r)
 	})
 }
@@ -106,7 +110,7 @@ func (s *Server) secureHeaders(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
 		h.Set("Cache-Control", "no-store")
-		h.Set("Vary", "Cookie")
+		h.Set("Vary", "Cookie, Authorization")
 		if s.cfg.TLS {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}

@@ -38,7 +38,7 @@ func newPage() (*page, error) {
 	if p.stockholm, err = time.LoadLocation("Europe/Stockholm"); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	for _, name := range []string{"login", "square", "clip", "log", "error"} {
+	for _, name := range []string{"login", "square", "clip", "log", "register", "error"} {
 		t, err := template.ParseFS(pageFiles, "page/layout.html", "page/square.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("api: page %s: %w", name, err)

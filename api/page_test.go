@@ -15,13 +15,12 @@ import (
 func TestLanguagesHaveTheSameWords(t *testing.T) {
 	t.Parallel()
 	sv, en := reflect.ValueOf(swedish()), reflect.ValueOf(english())
-	for i := range sv.NumField() {
-		name := sv.Type().Field(i).Name
-		if sv.Field(i).IsZero() {
-			t.Errorf("Swedish lacks %s", name)
+	for _, f := range reflect.VisibleFields(sv.Type()) {
+		if sv.FieldByIndex(f.Index).IsZero() {
+			t.Errorf("Swedish lacks %s", f.Name)
 		}
-		if en.Field(i).IsZero() {
-			t.Errorf("English lacks %s", name)
+		if en.FieldByIndex(f.Index).IsZero() {
+			t.Errorf("English lacks %s", f.Name)
 		}
 	}
 	for _, q := range camera.Qualities() {
@@ -42,11 +41,14 @@ func TestEveryValueHasWords(t *testing.T) {
 		for _, r := range policy.Roles() {
 			seen["role "+w.role(r)] = true
 		}
-		for _, c := range []camera.Cause{camera.NotPermitted, camera.CameraDown, camera.OurFault} {
+		for _, c := range []camera.Cause{camera.NotPermitted, camera.Suspended, camera.MaskFailed, camera.CameraDown, camera.OurFault} {
 			seen["cause "+w.cause(c)] = true
 		}
-		if len(seen) != 6+4+3 {
-			t.Errorf("%s: %d different words for 13 values: %v", w.Lang, len(seen), seen)
+		for _, s := range []policy.PermitState{policy.Draft, policy.Active, policy.Suspended, policy.Superseded, policy.Expired, policy.Revoked, policy.Ended} {
+			seen["permit "+w.permitState(s)] = true
+		}
+		if len(seen) != 6+5+5+7 {
+			t.Errorf("%s: %d different words for 23 values: %v", w.Lang, len(seen), seen)
 		}
 		for _, p := range []string{policy.CrimeInvestigation, policy.CrimePrevention, policy.PublicOrder, policy.AccidentInquiry, policy.MissingPerson} {
 			if w.purpose(p) == p {
@@ -87,10 +89,11 @@ func TestPageShowsEachRoleItsOwn(t *testing.T) {
 		has, lack []string
 	}{
 		{"", []string{`action="/login"`}, []string{`id="live"`, "Plattan"}},
-		{policy.Investigator, []string{`id="live"`, "118 ± 15", "3 ± 2", "/clips/" + whole, "spelar in"}, []string{`id="deletions"`, `id="audit"`, "Dold"}},
-		{policy.DashboardViewer, []string{"färre än 5", "118 ± 14", "okänt"}, []string{"/clips/", "3 ± 2", `id="deletions"`, `id="audit"`}},
-		{policy.Auditor, []string{"/clips/" + whole, `id="deletions"`, "2,0 s", `id="audit"`, "logged-in-not"}, nil},
-		{policy.Operator, []string{`id="live"`}, []string{"/clips/", `id="deletions"`, `id="audit"`}},
+		{policy.Investigator, []string{`id="live"`, "118 ± 15", "3 ± 2", "/clips/" + whole, "spelar in"}, []string{`id="deletions"`, `id="audit"`, "/register", "Dold"}},
+		{policy.DashboardViewer, []string{"färre än 5", "118 ± 14", "okänt"}, []string{"/clips/", "3 ± 2", `id="deletions"`, `id="audit"`, "/register"}},
+		{policy.Auditor, []string{"/clips/" + whole, `id="deletions"`, "2,0 s", `id="audit"`, "logged-in-not", `href="/register"`}, nil},
+		{policy.Operator, []string{`id="live"`, `href="/register"`}, []string{"/clips/", `id="deletions"`, `id="audit"`}},
+		{policy.ComplianceOfficer, []string{"/clips/" + whole, `id="deletions"`, `href="/register"`, "Visa förteckningen"}, []string{`id="audit"`, "Dold"}},
 	}
 	tests[3].has[4] = swedish().event(policy.LogRead)
 	for _, tt := range tests {

@@ -29,6 +29,7 @@ type squareView struct {
 	Search    *searchView
 	Deletions *deletionsView
 	Audit     *auditView
+	Register  bool // there is a link to it
 }
 
 type countRow struct {
@@ -88,7 +89,7 @@ func (s *Server) showSquare(c *gin.Context) {
 	view := squareView{frame: f}
 	view.Notice = ""
 	for _, fill := range []func(*gin.Context, policy.Subject, *squareView) error{
-		s.fillCounts, s.fillRecorders, s.fillClips, s.fillDeletions, s.fillAudit,
+		s.fillCounts, s.fillRecorders, s.fillClips, s.fillDeletions, s.fillRegister, s.fillAudit,
 	} {
 		if err := fill(c, who, &view); err != nil {
 			s.failPage(c, err)
@@ -157,7 +158,7 @@ func (s *Server) fillRecorders(c *gin.Context, _ policy.Subject, v *squareView) 
 
 func causeClass(cause camera.Cause) string {
 	switch cause {
-	case camera.NotPermitted:
+	case camera.NotPermitted, camera.Suspended:
 		return "not-permitted"
 	case camera.CameraDown:
 		return "down"
@@ -208,7 +209,7 @@ func (s *Server) clipsOf(ctx context.Context, cam CameraInfo, from, to time.Time
 	return section, nil
 }
 
-// fillDeletions and fillAudit ask the rules as their routes do. Not showing a section on a start page
+// fillDeletions, fillRegister and fillAudit ask the rules as their routes do. Not showing a section on a start page
 // denies nobody anything that they asked for, so it is not logged as a denial.
 func (s *Server) fillDeletions(c *gin.Context, who policy.Subject, v *squareView) error {
 	verdict, err := s.may(who, policy.ReadDeletions, "")
@@ -229,6 +230,12 @@ func (s *Server) fillDeletions(c *gin.Context, who policy.Subject, v *squareView
 		})
 	}
 	return nil
+}
+
+func (s *Server) fillRegister(_ *gin.Context, who policy.Subject, v *squareView) error {
+	verdict, err := s.may(who, policy.ReadPermits, "")
+	v.Register = err == nil && verdict.Allowed
+	return err
 }
 
 func (s *Server) fillAudit(c *gin.Context, who policy.Subject, v *squareView) error {
@@ -256,7 +263,7 @@ func (s *Server) auditRow(e LogEntry, w words) auditRow {
 
 // named is the camera of that id; one that is no longer configured goes by its id.
 func (s *Server) named(id camera.ID) CameraInfo {
-	for _, cam := range s.cfg.Cameras {
+	for _, cam := range s.cfg.Cameras() {
 		if cam.ID == id {
 			return cam
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -77,6 +78,7 @@ var (
 	errMethod      = errors.New("method not allowed")
 	errCrossOrigin = errors.New("request from another site")
 	errUnsatisfied = errors.New("range not satisfiable")
+	errUsersLocal  = errors.New("accounts are changed on the machine itself")
 )
 
 // unavailableError says that a part which the answer needs could not be asked.
@@ -113,12 +115,14 @@ func describe(err error) *Problem {
 		notReady *NotReady
 		tooLarge *http.MaxBytesError
 		part     *unavailableError
+
+		described *BadDescription
 	)
 	switch {
 	case errors.As(err, &problem):
 		return problem
 	case errors.Is(err, errNotLoggedIn):
-		return newProblem(401, "not-logged-in", "Not logged in", "Log in with POST /api/v1/login and send the session cookie.")
+		return newProblem(401, "not-logged-in", "Not logged in", "Log in with POST /api/v1/login and send the session cookie, or its value as Authorization: Bearer.")
 	case errors.Is(err, ErrWrongCredentials):
 		return newProblem(401, "wrong-credentials", "Wrong name or password", "Check both and try again.")
 	case errors.As(err, &tries):
@@ -139,6 +143,18 @@ func describe(err error) *Problem {
 		return newProblem(403, "unknown-witness", "Unknown witness", "No witness that this log knows made that cosignature: the operator adds the line that klarsyn witness prints to witnesses in square.yaml.")
 	case errors.Is(err, ErrOtherCheckpoint):
 		return newProblem(409, "other-checkpoint", "Not a checkpoint of this log", "Send the text of a checkpoint of GET /log/checkpoint, an empty line, and one signature line.")
+	case errors.As(err, &described):
+		p := newProblem(422, "bad-description", "The description of the square is wrong", "Nothing was changed. Mend what errors name, and apply again.")
+		for line := range strings.Lines(described.Error()) {
+			if line = strings.TrimRight(line, " \r\n"); line != "" {
+				p.Errors = append(p.Errors, ProblemField{Message: line})
+			}
+		}
+		return p
+	case errors.Is(err, ErrChangedMeanwhile):
+		return newProblem(409, "changed-meanwhile", "Somebody else applied a change", "Look at what holds now with GET /api/v1/square, and apply again.")
+	case errors.Is(err, errUsersLocal):
+		return newProblem(403, "users-local", "Accounts are not changed from here", "Leave users out, or apply the description on the machine itself with klarsyn apply --data.")
 	case errors.Is(err, errForbidden):
 		return newProblem(403, "forbidden", "Not allowed", "Your role does not have this right.")
 	case errors.Is(err, errCrossOrigin):

@@ -40,6 +40,18 @@ func (s *Server) registerAPI(h huma.API) {
 	add(s, h, op("GET", "/api/v1/deletions", "deletions", "Proofs of deletion", 403, 404, 422, 429, 503), s.deletions)
 	add(s, h, op("GET", "/api/v1/audit", "audit", "The audit log, newest first", 403, 422, 429, 503).says(
 		"Reading the log is itself logged, before anything is shown."), s.audit)
+	add(s, h, op("GET", "/api/v1/cameras/{id}/timeline", "timeline", "The cause of every second of a camera", 404, 422, 429, 503).says(
+		"Contiguous intervals that tile [from, to): each has one cause. At most 32 days at once."), s.timeline)
+	add(s, h, op("GET", "/api/v1/permits", "permits", "Permit versions with what became of them", 403, 429, 503), s.permits)
+	add(s, h, op("GET", "/api/v1/permits/explain", "explain", "Would a camera record at a time, and why", 403, 422, 429, 503), s.explain)
+	add(s, h, op("POST", "/api/v1/permits/simulate", "simulate", "What a description of the square would change", 400, 403, 409, 413, 422, 429, 503).large().says(
+		"A try of anything, for who decides about permits. A try of what you may change is POST /api/v1/square?dry_run=true."), s.simulate)
+	add(s, h, op("GET", "/api/v1/register", "register", "The register (förteckning, KBL 10 §)", 403, 429, 503).says(
+		"The five mandated items and the history, until five years after the end. That it is made is logged."), s.registerJSON)
+	add(s, h, op("GET", "/api/v1/square", "square", "What holds of the square, as YAML", 403, 429, 503), s.document)
+	add(s, h, op("POST", "/api/v1/square", "apply", "Put a description of the square in force", 400, 403, 409, 413, 422, 429, 503).large().says(
+		"YAML, as klarsyn apply takes it. Permits and groups are for compliance officers, cameras for operators; accounts are changed on the machine itself. "+
+			"All of it is changed, in one transaction, or nothing."), s.applySquare)
 	add(s, h, op("GET", "/healthz", "healthz", "Is the process alive").open(), s.healthz)
 	add(s, h, op("GET", "/readyz", "readyz", "Can it serve", 503).open(), s.readyz)
 }
@@ -59,6 +71,8 @@ func (s *Server) registerPlain() {
 	s.engine.POST("/clips/:id/look", s.submitLook)
 	s.engine.GET("/assets/:file", s.asset)
 	s.engine.GET("/log", s.showLog)
+	s.engine.GET("/register", s.showRegister)
+	s.engine.GET("/register.csv", s.registerCSV)
 	s.engine.GET("/log/checkpoint", s.newestCheckpoint)
 	s.engine.GET("/log/rotations", s.keyRotations)
 	s.engine.GET("/log/tile/*name", s.tile)
@@ -72,11 +86,14 @@ func op(method, path, id, summary string, errs ...int) operation {
 	return operation{huma.Operation{
 		Method: method, Path: path, OperationID: id, Summary: summary,
 		Errors: append([]int{401}, errs...), MaxBodyBytes: maxBodyBytes,
-		Security: []map[string][]string{{"session": {}}},
+		Security: []map[string][]string{{"session": {}}, {"bearer": {}}},
 	}}
 }
 
 func (o operation) says(text string) operation { o.Description = text; return o }
+
+// large says that the body may be a description of a square.
+func (o operation) large() operation { o.MaxBodyBytes = maxDescription + 1; return o }
 
 // open says that no session is needed.
 func (o operation) open() operation { o.Security = []map[string][]string{}; return o }

@@ -30,8 +30,9 @@ type access struct {
 	auth      auth
 	action    policy.Action
 	perCamera bool
-	polled    bool // asked by a page that refreshes itself: see touch
-	footage   bool // answers with pictures: only this site's own pages may embed it
+	oneOf     []policy.Action // besides action; any one of these will do
+	polled    bool            // asked by a page that refreshes itself: see touch
+	footage   bool            // answers with pictures: only this site's own pages may embed it
 }
 
 const pollRoute = "/api/v1/occupancy/latest"
@@ -52,6 +53,17 @@ func accessTable() map[string]access {
 		"GET /api/v1/deletions":        {auth: loggedIn, action: policy.ReadDeletions},
 		"GET /api/v1/audit":            {auth: loggedIn, action: policy.ReadLog},
 
+		"GET /api/v1/cameras/:id/timeline": {auth: loggedIn, action: policy.SearchClips, perCamera: true},
+		"GET /api/v1/permits":              {auth: loggedIn, action: policy.ReadPermits},
+		"GET /api/v1/permits/explain":      {auth: loggedIn, action: policy.ReadPermits},
+		"GET /api/v1/register":             {auth: loggedIn, action: policy.ReadPermits},
+		// A plan says how what holds differs from what was sent, addresses of cameras, accounts and stored clips included. So
+		// it is for those who may read all that, also where nothing is changed.
+		"POST /api/v1/permits/simulate": {auth: loggedIn, action: policy.AdministerPermits},
+		"GET /api/v1/square":            {auth: loggedIn, action: policy.ReadPermits, oneOf: administer()},
+		// The handler asks again, for each kind of thing that changes.
+		"POST /api/v1/square": {auth: loggedIn, action: policy.ReadPermits, oneOf: administer()},
+
 		"GET /openapi.json": {auth: anyone},
 		"GET /healthz":      {auth: anyone},
 		"GET /readyz":       {auth: anyone},
@@ -69,8 +81,15 @@ func accessTable() map[string]access {
 		"GET /clips/:id":       {auth: loggedIn, action: policy.SearchClips, perCamera: true},
 		"POST /clips/:id/look": {auth: loggedIn, action: policy.ViewOriginal, perCamera: true},
 		"GET /log":             {auth: loggedIn, action: policy.ReadLog},
+		"GET /register":        {auth: loggedIn, action: policy.ReadPermits},
+		"GET /register.csv":    {auth: loggedIn, action: policy.ReadPermits},
 		"GET /assets/:file":    {auth: anyone},
 	}
+}
+
+// administer is to change some of what holds of the square.
+func administer() []policy.Action {
+	return []policy.Action{policy.AdministerCameras, policy.AdministerPermits}
 }
 
 // undecided says which routes have no entry in the table, and which entries have no route.
@@ -137,10 +156,13 @@ func (s *Server) admitted(c *gin.Context, rule access) error {
 	if err := s.touch(ctx, rule.polled); err != nil {
 		return err
 	}
-	if rule.action != "" && !rule.perCamera {
-		return s.allowed(ctx, who, rule.action)
+	if rule.action == "" || rule.perCamera {
+		return nil
 	}
-	return nil
+	if err := s.allowed(ctx, who, rule.action); err != nil || len(rule.oneOf) == 0 {
+		return err
+	}
+	return s.allowed(ctx, who, rule.oneOf...)
 }
 
 // forPerson reports whether a page was asked for by a browser, and not the interface or by a program.
@@ -154,11 +176,18 @@ func (s *Server) may(who policy.Subject, a policy.Action, camera string) (policy
 	return v, unavailable("rules", err)
 }
 
-// allowed asks the rules about something that belongs to no camera; a no is logged and gives errForbidden.
-func (s *Server) allowed(ctx context.Context, who policy.Subject, a policy.Action) error {
-	verdict, err := s.may(who, a, "")
-	if err != nil || verdict.Allowed {
-		return err
+// allowed asks the rules about something that belongs to no camera and for which any one of the actions will do; a no to
+// all of them is logged and gives errForbidden.
+func (s *Server) allowed(ctx context.Context, who policy.Subject, oneOf ...policy.Action) error {
+	var (
+		last    policy.Action
+		verdict policy.Verdict
+		err     error
+	)
+	for _, last = range oneOf {
+		if verdict, err = s.may(who, last, ""); err != nil || verdict.Allowed {
+			return err
+		}
 	}
-	return s.refuse(ctx, a, "", verdict, errForbidden)
+	return s.refuse(ctx, last, "", verdict, errForbidden)
 }

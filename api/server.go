@@ -44,6 +44,7 @@ const (
 	cutGrace          = 6 * time.Second // longer than the gate takes to note how a response ended
 	maxHeaderBytes    = 16 << 10
 	maxBodyBytes      = 64 << 10
+	maxDescription    = 1 << 20 // of a square
 )
 
 // New builds the server. It fails if something required is missing from cfg, or if a route and the
@@ -156,6 +157,7 @@ func openAPIConfig() huma.Config {
 	cfg.RejectUnknownQueryParameters = true
 	cfg.Transformers = []huma.Transformer{transform}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", Description: "the value of that cookie, for programs that keep none"},
 		"session": {Type: "apiKey", In: "cookie", Name: "klarsyn",
 			Description: "set by POST /api/v1/login; named __Host-klarsyn over TLS"},
 	}

@@ -63,6 +63,10 @@ func TestProblemTable(t *testing.T) {
 		{errors.New("secret"), 500, "internal"},
 		{retention.ErrUnavailable, 503, "store-unavailable"},
 		{errTooManyDenials, 429, "too-many-denials"},
+		{errUsersLocal, 403, "users-local"},
+		{&BadDescription{errors.New("description:1:1: cameras: want at least one")}, 422, "bad-description"},
+		{ErrChangedMeanwhile, 409, "changed-meanwhile"},
+		{unavailable("catalogue", fmt.Errorf("%w: revision 7", ErrChangedMeanwhile)), 409, "changed-meanwhile"},
 		{policy.ErrLogUnavailable, 503, "log-unavailable"},
 		{policy.ErrViewingClosed, 503, "viewing-closed"},
 		{&NotReady{Part: "store", Err: errDown}, 503, "not-serving"},
@@ -92,7 +96,7 @@ func TestNewRefusesHalfAConfig(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"Gate": func(c *Config) { c.Gate = nil }, "Log": func(c *Config) { c.Log = nil }, "Sessions": func(c *Config) { c.Sessions = nil },
 		"Proxies": func(c *Config) { c.Proxies = make([]netip.Prefix, 1) },
-		"twice":   func(c *Config) { c.Cameras = append(c.Cameras, c.Cameras[0]) }, "slug": func(c *Config) { c.Cameras = []CameraInfo{{ID: "K 1"}} },
+		"Square":  func(c *Config) { c.Square = nil }, "Cameras": func(c *Config) { c.Cameras = nil },
 	} {
 		cfg := w.cfg
 		spoil(&cfg)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -53,11 +54,7 @@ const (
 // withSession puts the session of the request, empty if it has none, into its context, and its subject if
 // the account still stands: what was taken from somebody must not work until the session runs out.
 func (s *Server) withSession(r *http.Request) (*http.Request, error) {
-	token := ""
-	if c, err := r.Cookie(s.sessions.Cookie.Name); err == nil {
-		token = c.Value
-	}
-	ctx, err := s.sessions.Load(r.Context(), token)
+	ctx, err := s.sessions.Load(r.Context(), s.tokenOf(r))
 	if err != nil {
 		return nil, unavailable("sessions", err)
 	}
@@ -85,6 +82,17 @@ func (s *Server) withSession(r *http.Request) (*http.Request, error) {
 		return nil, unavailable("accounts", err)
 	}
 	return r.WithContext(context.WithValue(ctx, subjectKey, who)), nil
+}
+
+// tokenOf is the session's token: the cookie or, of a program that keeps no cookies, what Authorization says.
+func (s *Server) tokenOf(r *http.Request) string {
+	if c, err := r.Cookie(s.sessions.Cookie.Name); err == nil {
+		return c.Value
+	}
+	if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token)
+	}
+	return ""
 }
 
 // touch moves the idle timeout. A page that refreshes itself is not a person: it keeps a session alive

@@ -40,6 +40,7 @@ type words struct {
 	Actions                   map[policy.LegalAction]string
 	Events                    map[policy.Event]string
 	Day, Hour, Minute, Second string
+	permitWords
 }
 
 func swedish() words {
@@ -96,8 +97,8 @@ func swedish() words {
 			policy.Collection: "insamling", policy.Alteration: "ändring", policy.Consultation: "läsning", policy.Disclosure: "utlämning",
 			policy.Combination: "sammanföring", policy.Erasure: "radering",
 		},
-		Events: swedishEvents(),
-		Day:    "d", Hour: "h", Minute: "min", Second: "s",
+		Events: swedishEvents(), permitWords: swedishPermits(),
+		Day: "d", Hour: "h", Minute: "min", Second: "s",
 	}
 }
 
@@ -155,8 +156,8 @@ func english() words {
 			policy.Collection: "collection", policy.Alteration: "alteration", policy.Consultation: "consultation", policy.Disclosure: "disclosure",
 			policy.Combination: "combination", policy.Erasure: "erasure",
 		},
-		Events: englishEvents(),
-		Day:    "d", Hour: "h", Minute: "min", Second: "s",
+		Events: englishEvents(), permitWords: englishPermits(),
+		Day: "d", Hour: "h", Minute: "min", Second: "s",
 	}
 }
 
@@ -215,6 +216,8 @@ func (w words) role(r policy.Role) string {
 		return w.Auditor
 	case policy.Operator:
 		return w.Operator
+	case policy.ComplianceOfficer:
+		return w.ComplianceOfficer
 	}
 	return string(r)
 }
@@ -241,6 +244,10 @@ func (w words) cause(c camera.Cause) string {
 		return w.NotPermitted
 	case camera.CameraDown:
 		return w.CameraDown
+	case camera.Suspended:
+		return w.Suspended
+	case camera.MaskFailed:
+		return w.MaskFailed
 	case camera.OurFault:
 		return w.OurFault
 	}

@@ -33,7 +33,7 @@ func swedishEvents() map[policy.Event]string {
 		policy.HoldPlaced: "bevarande placerat", policy.HoldRefused: "bevarande avslaget", policy.HoldExtended: "bevarande förlängt", policy.HoldLifted: "bevarande hävt",
 
 		policy.PermitDrafted: "bevakningsbeslut upprättat", policy.PermitActivated: "bevakningsbeslut gäller", policy.PermitSuspended: "bevakningsbeslut vilar",
-		policy.PermitExpired: "bevakningsbeslut löpt ut", policy.PermitRevoked: "bevakningsbeslut återkallat", policy.PermitEnded: "bevakningsbeslut avslutat", policy.RulesActivated: "regler gäller",
+		policy.PermitExpired: "bevakningsbeslut löpt ut", policy.PermitRevoked: "bevakningsbeslut återkallat", policy.PermitEnded: "bevakningsbeslut avslutat", policy.SquareApplied: "torgets beskrivning ändrad", policy.RulesActivated: "regler gäller",
 
 		policy.LoggedIn: "inloggning", policy.LoginFailed: "misslyckad inloggning", policy.LoggedOut: "utloggning", policy.AccountCreated: "konto skapat", policy.AccountChanged: "konto ändrat",
 
@@ -67,7 +67,7 @@ func englishEvents() map[policy.Event]string {
 		policy.HoldPlaced: "hold placed", policy.HoldRefused: "hold refused", policy.HoldExtended: "hold extended", policy.HoldLifted: "hold lifted",
 
 		policy.PermitDrafted: "permit drafted", policy.PermitActivated: "permit in force", policy.PermitSuspended: "permit suspended",
-		policy.PermitExpired: "permit expired", policy.PermitRevoked: "permit revoked", policy.PermitEnded: "permit ended", policy.RulesActivated: "rules in force",
+		policy.PermitExpired: "permit expired", policy.PermitRevoked: "permit revoked", policy.PermitEnded: "permit ended", policy.SquareApplied: "description of the square changed", policy.RulesActivated: "rules in force",
 
 		policy.LoggedIn: "login", policy.LoginFailed: "failed login", policy.LoggedOut: "logout", policy.AccountCreated: "account created", policy.AccountChanged: "account changed",
 

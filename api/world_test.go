@@ -40,6 +40,7 @@ const (
 type world struct {
 	t        *testing.T
 	cfg      Config
+	square   *memorySquare
 	server   *Server
 	web      *httptest.Server
 	logs     bytes.Buffer
@@ -62,7 +63,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, viewings: map[string]policy.Viewing{}, served: map[string]int64{}}
+	w := &world{t: t, square: newMemorySquare(t), viewings: map[string]policy.Viewing{}, served: map[string]int64{}}
 	w.footage = bytes.Repeat([]byte("0123456789abcdef"), 64<<10/16*4)
 	gate, err := policy.NewGate(policy.GateConfig{
 		Rules: w, Log: gateLog{w: w}, Viewings: gateViewings{w}, Now: func() time.Time { return testNow },
@@ -77,12 +78,14 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.cfg = Config{
-		Cameras: []CameraInfo{
-			{ID: "k1", Name: "Plattan väst", Zones: []ZoneInfo{{"trappan", "Trappan"}, {"plattan", "Plattan"}, {"entren", "T-baneentrén"}},
-				State: func() RecorderState { return RecorderState{Recording: true, Since: testNow.Add(-time.Hour)} }},
-			{ID: "k9", Name: "Dold", Zones: []ZoneInfo{{"z", "Z"}}},
+		Cameras: func() []CameraInfo {
+			return []CameraInfo{
+				{ID: "k1", Name: "Plattan väst", Zones: []ZoneInfo{{"trappan", "Trappan"}, {"plattan", "Plattan"}, {"entren", "T-baneentrén"}},
+					State: func() RecorderState { return RecorderState{Recording: true, Since: testNow.Add(-time.Hour)} }},
+				{ID: "k9", Name: "Dold", Zones: []ZoneInfo{{"z", "Z"}}},
+			}
 		},
-		Clips: w, Deletions: w, Vault: w, Occupancy: w, Log: w, Tiles: w, Accounts: w, Gate: gate,
+		Square: w.square, Clips: w, Deletions: w, Vault: w, Occupancy: w, Log: w, Tiles: w, Accounts: w, Gate: gate,
 		Permit: func(id string, v int) (policy.Permit, bool) {
 			return policy.Permit{ID: id, Version: v, Purposes: []string{policy.CrimeInvestigation, policy.AccidentInquiry}}, id == "plattan"
 		},
@@ -317,8 +320,10 @@ func (w *world) Allow(role policy.Role, a policy.Action, group, _ string) (polic
 	may := map[policy.Role][]policy.Action{
 		policy.Investigator:    {policy.SearchClips, policy.ViewOriginal, policy.ReadOccupancy, policy.ReadCameraList},
 		policy.DashboardViewer: {policy.ReadOccupancy, policy.ReadCameraList},
-		policy.Auditor:         {policy.SearchClips, policy.ReadOccupancy, policy.ReadLog, policy.ReadDeletions, policy.ReadCameraList},
-		policy.Operator:        {policy.ReadOccupancy, policy.ReadCameraList},
+		policy.Auditor:         {policy.SearchClips, policy.ReadOccupancy, policy.ReadLog, policy.ReadDeletions, policy.ReadCameraList, policy.ReadPermits},
+		policy.Operator:        {policy.ReadOccupancy, policy.ReadCameraList, policy.ReadPermits, policy.AdministerCameras},
+		policy.ComplianceOfficer: {policy.SearchClips, policy.ReadOccupancy, policy.ReadDeletions, policy.ReadCameraList, policy.ReadPermits,
+			policy.AdministerPermits},
 	}
 	v.Allowed = slices.Contains(may[role], a)
 	return v, nil
@@ -544,4 +549,124 @@ func (w *world) State(context.Context) (LogState, error) {
 	return LogState{Name: "klarsyn/test", Entries: 7, Root: "cm9vdA==", Signed: testNow, Witnesses: []WitnessState{
 		{Name: "witness.example/w1", Entries: 6, Seen: testNow.Add(-time.Minute)}, {Name: "witness.example/w2"},
 	}}, nil
+}
+
+// cameraAddress is nobody's business who does not administer cameras or permits.
+const cameraAddress = "rtsp://192.0.2.4:554/stream"
+
+// memorySquare is what holds of the square. A description of it is a line for each thing that changes, such as
+// "permit plattan@3 activated"; "nothing" changes nothing, and what it does not understand is a fault.
+type memorySquare struct {
+	mu        sync.Mutex
+	versions  []policy.Version
+	stretches []Stretch
+	applied   []string   // what was put in force
+	tried     []string   // what was tried and taken back
+	asked     [][]string // the kinds of things that the caller was asked about
+	failure   error      // of the catalogue
+	from, to  time.Time  // of the timeline that was asked for last
+}
+
+func newMemorySquare(t *testing.T) *memorySquare {
+	t.Helper()
+	keep, err := policy.ParsePeriod("P1M")
+	if err != nil {
+		t.Fatal(err)
+	}
+	begins := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	first := policy.Permit{
+		ID: "plattan", Version: 1, Regime: policy.Municipal, Basis: policy.Assessment, Controller: "Exempelstads kommun",
+		Assessment: &policy.Document{Date: "2025-12-01", Diary: "KS 2025/17"}, Place: &policy.Place{Address: "Sergels torg 1", Type: "torg"},
+		Cameras: []string{"k1", "k9"}, ValidFrom: begins, Retention: keep, Purposes: []string{policy.CrimeInvestigation, policy.AccidentInquiry}, MinCell: 5,
+	}
+	second := first
+	second.Version, second.MinCell = 2, 10
+	change := begins.AddDate(0, 6, 0)
+	return &memorySquare{
+		versions: []policy.Version{
+			{Permit: first, Steps: []policy.Step{{State: policy.Active, At: begins, Actor: "vera"}, {State: policy.Superseded, At: change, Actor: "vera"}}},
+			{Permit: second, Steps: []policy.Step{{State: policy.Active, At: change, Actor: "vera"}}},
+		},
+		stretches: []Stretch{
+			{From: testNow.Add(-time.Hour), To: testNow.Add(-time.Minute), Cause: policy.CauseRecorded, Permit: "plattan@2", Clip: whole},
+			{From: testNow.Add(-time.Minute), To: testNow, Cause: policy.CauseNotPermitted, Permit: "plattan@2", Clause: policy.ClauseSchedule},
+		},
+	}
+}
+
+func (m *memorySquare) Apply(_ context.Context, _ policy.Subject, text []byte, try bool, may func([]string) error) (Plan, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	base := int64(len(m.applied))
+	p := Plan{Base: base, Revision: base}
+	var wrong []error
+	var kinds []string
+	for i, line := range strings.Split(string(text), "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 || line == "nothing" {
+			continue
+		}
+		if len(words) != 3 || !slices.Contains([]string{"camera", "group", "user", "permit"}, words[0]) {
+			wrong = append(wrong, fmt.Errorf("description:%d:1: %q: want a kind, an id and what changes", i+1, line))
+			continue
+		}
+		c := PlannedChange{What: words[0], ID: words[1], Change: words[2]}
+		if c.What == "camera" {
+			c.Details = []string{"url: rtsp://192.0.2.5:554/stream, before " + cameraAddress}
+		}
+		p.Changes = append(p.Changes, c)
+		if !slices.Contains(kinds, c.What) {
+			kinds = append(kinds, c.What)
+		}
+	}
+	if len(wrong) > 0 {
+		return Plan{}, &BadDescription{errors.Join(wrong...)}
+	}
+	m.asked = append(m.asked, kinds)
+	if err := may(kinds); err != nil {
+		return Plan{}, err
+	}
+	if m.failure != nil {
+		return p, m.failure
+	}
+	if len(p.Changes) == 0 {
+		return p, nil
+	}
+	if try {
+		m.tried = append(m.tried, string(text))
+		return p, nil
+	}
+	m.applied = append(m.applied, string(text))
+	p.Applied, p.Revision = true, base+1
+	return p, nil
+}
+
+// untouched reports that nothing was applied, and nothing was tried.
+func (m *memorySquare) untouched() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.applied) == 0 && len(m.tried) == 0
+}
+
+func (m *memorySquare) Document(context.Context) ([]byte, error) {
+	return []byte("cameras:\n- id: k1\n  url: " + cameraAddress + "\n"), m.failure
+}
+
+func (m *memorySquare) Permits(context.Context) ([]policy.Version, error) {
+	return m.versions, m.failure
+}
+
+func (m *memorySquare) Explain(_ context.Context, cam string, at time.Time) (policy.Answer, error) {
+	set, err := policy.PermitsOf(m.versions)
+	return set.Decide(cam, at), errors.Join(err, m.failure)
+}
+
+func (m *memorySquare) Timeline(_ context.Context, cam camera.ID, from, to time.Time) ([]Stretch, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if cam != "k1" {
+		return nil, fmt.Errorf("camera %s was asked for", cam)
+	}
+	m.from, m.to = from, to
+	return m.stretches, m.failure
 }

@@ -95,6 +95,50 @@ func TestCountDamagedFilm(t *testing.T) {
 	}
 }
 
+// A profile's masks are honoured in films: nothing is known of a zone that they hide.
+func TestCountFilmBehindMasks(t *testing.T) {
+	profile, still := filepath.Join(t.TempDir(), "k1.yaml"), filepath.Join(t.TempDir(), "still.mp4")
+	if out, err := exec.Command("ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "smptehdbars=rate=5:size=320x180,noise=c0s=6:c0f=t",
+		"-frames:v", "60", "-c:v", "libx264", "-preset", "ultrafast", "-g", "5", still).CombinedOutput(); err != nil {
+		t.Fatalf("ffmpeg: %v (run deploy/setup.sh --tests)\n%s", err, out)
+	}
+	const zones = `
+zones:
+- {id: west, name: W, polygon: [{x: 0, y: 0}, {x: 0.5, y: 0}, {x: 0.5, y: 1}, {x: 0, y: 1}]}
+- {id: east, name: E, polygon: [{x: 0.5, y: 0}, {x: 1, y: 0}, {x: 1, y: 1}, {x: 0.5, y: 1}]}
+perspective: {slope: 0.3, offset: 0.05}
+`
+	const masks = `
+masks:
+- {id: windows, version: 1, kind: black, calibration: "2026-03", polygon: [{x: 0, y: 0}, {x: 0.5, y: 0}, {x: 0.5, y: 1}, {x: 0, y: 1}]}
+`
+	for text, hidden := range map[string]bool{zones: false, zones + masks: true} {
+		if err := os.WriteFile(profile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(built, "count", "--in", still, "--learn", still, "--profile", profile, "--json").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		west, east := 0, 0
+		for lines := bufio.NewScanner(bytes.NewReader(out)); lines.Scan(); {
+			var line counted
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+				t.Fatal(err)
+			}
+			if line.Zones["west"] != nil {
+				west++
+			}
+			if line.Zones["east"] != nil {
+				east++
+			}
+		}
+		if east == 0 || (west == 0) != hidden {
+			t.Errorf("masked %v: the west has %d numbers, the east %d\n%s", hidden, west, east, out)
+		}
+	}
+}
+
 func TestScoreFilm(t *testing.T) {
 	truth := filepath.Join(t.TempDir(), "truth.csv")
 	text := "frame,count\n"
@@ -136,6 +180,8 @@ func TestFilmMistakes(t *testing.T) {
 		"every":                {[]string{"count", "--in", smallFilm, "--every", "second"}, "keyframe, all, or a number"},
 		"a flag":               {[]string{"count", "--input", "x"}, "--input"},
 		"profile":              {[]string{"count", "--in", smallFilm, "--profile", write("p.yaml", "zonse: []\n")}, "zonse"},
+		"masks":                {[]string{"count", "--in", smallFilm, "--profile", write("m.yaml", "masks:\n- {id: a, version: 1, kind: grey, polygon: [{x: 0, y: 0}, {x: 1, y: 0}, {x: 1, y: 1}]}\n")}, `kind is "grey"`},
+		"a mask's field":       {[]string{"count", "--in", smallFilm, "--profile", write("m2.yaml", "masks:\n- {id: a, version: 1, colour: black}\n")}, "colour"},
 		"zones":                {[]string{"count", "--in", smallFilm, "--zones", write("z.yaml", "- {id: a, polygon: [{x: 0, y: 0}]}\n")}, "corners"},
 		"no counts":            {[]string{"score", "--in", smallFilm}, "--counts is missing"},
 		"nothing to calibrate": {[]string{"calibrate", "-o", "p.yaml"}, "--height, --tilt and --lens"},

@@ -99,7 +99,7 @@ func (c *calibrating) flags() *pflag.FlagSet {
 	s.StringVar(&c.in, "in", "", "MP4 file with H.264 or H.265")
 	s.StringVar(&c.labels, "labels", "", "CSV file with the columns frame,x,y,w,h: a box in pixels around everybody in some 20 pictures; a line with a frame alone says that nobody is there")
 	s.StringVar(&c.learn, "learn", "", "MP4 file of the same camera to learn the background from (default: --in)")
-	s.StringVar(&c.profile, "profile", "", "YAML or JSON file to begin with: zones, ground and occluders stay")
+	s.StringVar(&c.profile, "profile", "", "YAML or JSON file to begin with: zones, ground, occluders and masks stay")
 	s.StringVar(&c.zones, "zones", "", "YAML or JSON file with a list of zones, instead of the profile's")
 	s.StringVarP(&c.out, "out", "o", "", "file to write the profile to (default: the screen)")
 	s.StringVar(&c.conditions, "conditions", "", `what the weather was, such as "overcast, noon"`)

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +18,8 @@ import (
 	"klarsyn/policy/audit/verify"
 )
 
-// config is the file square.yaml: its fields are the manual. A key that is not here stops start-up.
+// config is the file square.yaml: its fields are the manual. A key that is not here stops start-up. What a process needs of
+// its own machine it reads from here when it starts; what holds of the square is put in force by klarsyn apply.
 type config struct {
 	// Node names this recorder; it must stay the same over restarts. Default: "square".
 	Node string `yaml:"node,omitempty"`
@@ -45,10 +43,8 @@ type config struct {
 	LogRetention string `yaml:"log_retention,omitempty"`
 	// Witnesses are the public keys of those who watch the log from elsewhere, as klarsyn witness prints them.
 	Witnesses []string `yaml:"witnesses,omitempty"`
-	// Cameras are the fixed cameras of the square.
-	Cameras []cameraConfig `yaml:"cameras"`
-	// Permits are the decisions under which they record; without a valid one nothing is recorded.
-	Permits []permitConfig `yaml:"permits"`
+	// What klarsyn apply takes of the same file, or of another one. A process reads that from the catalogue.
+	Declaration `yaml:",inline"`
 }
 
 // cameraConfig is one camera.
@@ -77,6 +73,9 @@ type cameraConfig struct {
 	// Profile is a file that klarsyn-vision calibrate wrote, instead of a perspective; a relative path is relative to
 	// this file. Its zones are not used: those above are.
 	Profile string `yaml:"profile,omitempty"`
+	// View names what the camera is set to show. Where a permit forbids turning it and its picture moved, nothing is recorded
+	// until another one is applied: somebody looked.
+	View string `yaml:"view,omitempty"`
 	// Counting is how much is decoded for it.
 	Counting countingConfig `yaml:"counting,omitempty"`
 }
@@ -103,37 +102,17 @@ func (c countingConfig) counting() (camera.Counting, error) {
 	return out, nil
 }
 
-// permitConfig is one version of a permit.
-type permitConfig struct {
-	ID      string `yaml:"id"`
-	Version int    `yaml:"version"`
-	// Basis is assessment, temporary or legacy.
-	Basis   string   `yaml:"basis"`
-	Cameras []string `yaml:"cameras"`
-	// ValidFrom and ValidTo are RFC 3339 times; without valid_to the permit is open-ended.
-	ValidFrom time.Time  `yaml:"valid_from"`
-	ValidTo   *time.Time `yaml:"valid_to,omitempty"`
-	// Retention is an ISO 8601 duration: PT72H, P3D and P2M differ.
-	Retention string `yaml:"retention"`
-	// Purposes is the closed list of purposes for which footage may be looked at.
-	Purposes []string `yaml:"purposes"`
-	// MinCell is the smallest count that dashboards may show. Default: 5.
-	MinCell int `yaml:"min_cell,omitempty"`
-}
-
 // square is a configuration that was checked.
 type square struct {
 	node    string
 	clip    time.Duration
 	minFree uint64
-	cameras []camera.Camera
-	permits *policy.Permits
+	folder  string // of the file: what cameras' files are relative to
 	addresses
 	reserve      int64 // bytes
 	logAlarm     int64
 	logRetention policy.Period
 	witnesses    []*verify.Witness
-	files        map[camera.ID]cameraFiles // see readFiles
 }
 
 // usageError is an error of the person who called the command: exit code 2.
@@ -152,8 +131,8 @@ func loadSquare(path string) (*square, error) {
 		return nil, usageError{fmt.Errorf("configuration: %w; run klarsyn init, or name the file with --config", err)}
 	}
 	c := config{Node: "square", Clip: "30s", MinFree: 64, Reserve: 32, LogAlarm: 50_000, LogRetention: "P5Y"}
-	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return nil, usageError{fmt.Errorf("configuration %s:\n%s", path, redact(yaml.FormatError(err, false, true)))}
+	if _, err := decodeStrict(path, b, &c); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	s, err := c.check(filepath.Dir(path))
 	if err != nil {
@@ -182,7 +161,7 @@ func (c config) check(folder string) (*square, error) {
 	if c.MinFree < 1 {
 		return nil, fmt.Errorf("min_free_mib is %d: want at least 1, so that deletion can still write to a full disk", c.MinFree)
 	}
-	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, files: map[camera.ID]cameraFiles{}}
+	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, folder: folder}
 	s.addresses = addresses{objects: c.Objects, catalogue: c.Catalogue, keys: c.Keys}
 	if err := s.check(); err != nil {
 		return nil, err
@@ -190,41 +169,7 @@ func (c config) check(folder string) (*square, error) {
 	if err := s.logged(c); err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	for _, cc := range c.Cameras {
-		if known[cc.ID] {
-			return nil, fmt.Errorf("camera %s stands twice: give each its own id", cc.ID)
-		}
-		known[cc.ID] = true
-		cam, err := cc.camera()
-		if err != nil {
-			return nil, err
-		}
-		s.cameras = append(s.cameras, cam)
-		if cc.Profile != "" && cc.Perspective != (camera.Perspective{}) {
-			return nil, fmt.Errorf("camera %s: profile and perspective are both told: want one of them", cc.ID)
-		}
-		s.files[cam.ID] = cameraFiles{inFolder(folder, cc.PasswordFile), inFolder(folder, cc.CAFile), inFolder(folder, cc.Profile)}
-	}
-	var permits []policy.Permit
-	for _, pc := range c.Permits {
-		p, err := pc.permit()
-		if err != nil {
-			return nil, err
-		}
-		for _, id := range p.Cameras {
-			if !known[id] {
-				return nil, fmt.Errorf("permit %s names camera %s, which is not among the cameras", p.ID, id)
-			}
-		}
-		// A clip must be able to end before it expires.
-		if now := time.Now(); p.Until(now).Sub(now) < 2*clip {
-			return nil, fmt.Errorf("permit %s keeps footage for %s, less than two clips of %s: shorten clip", p.ID, pc.Retention, c.Clip)
-		}
-		permits = append(permits, p)
-	}
-	s.permits, err = policy.NewPermits(permits)
-	return s, err
+	return s, nil
 }
 
 // logged checks what the configuration says of the audit log.
@@ -274,9 +219,6 @@ func (cc cameraConfig) camera() (camera.Camera, error) {
 	return cam, cam.Validate()
 }
 
-// cameraFiles are what only who connects to a camera needs; empty: none.
-type cameraFiles struct{ password, ca, profile string }
-
 func inFolder(folder, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
@@ -284,35 +226,35 @@ func inFolder(folder, path string) string {
 	return filepath.Join(folder, path)
 }
 
-// readFiles reads the cameras' passwords, authorities and profiles. Whoever connects to no camera need not be able to.
-func (s *square) readFiles() error {
-	for i := range s.cameras {
-		cam := &s.cameras[i]
-		files := s.files[cam.ID]
-		if files.password != "" {
-			b, err := os.ReadFile(files.password)
-			if err != nil {
-				return usageError{fmt.Errorf("camera %s: password_file: %w", cam.ID, err)}
-			}
-			line, _, _ := strings.Cut(string(b), "\n")
-			cam.Password = camera.Secret(strings.TrimRight(line, "\r"))
+// connected is the camera with its password, authorities and profile, which are read from files. Whoever connects to no camera
+// need not be able to read them.
+func (cc cameraConfig) connected(folder string) (camera.Camera, error) {
+	cam, err := cc.camera()
+	if err != nil {
+		return cam, usageError{err}
+	}
+	if cc.PasswordFile != "" {
+		b, err := os.ReadFile(inFolder(folder, cc.PasswordFile))
+		if err != nil {
+			return cam, usageError{fmt.Errorf("camera %s: password_file: %w", cam.ID, err)}
 		}
-		if files.ca != "" {
-			var err error
-			if cam.CA, err = os.ReadFile(files.ca); err != nil {
-				return usageError{fmt.Errorf("camera %s: ca_file: %w", cam.ID, err)}
-			}
-		}
-		if files.profile != "" {
-			if err := readProfile(files.profile, &cam.Profile); err != nil {
-				return usageError{fmt.Errorf("camera %s: profile: %w", cam.ID, err)}
-			}
-		}
-		if err := cam.Validate(); err != nil {
-			return usageError{err}
+		line, _, _ := strings.Cut(string(b), "\n")
+		cam.Password = camera.Secret(strings.TrimRight(line, "\r"))
+	}
+	if cc.CAFile != "" {
+		if cam.CA, err = os.ReadFile(inFolder(folder, cc.CAFile)); err != nil {
+			return cam, usageError{fmt.Errorf("camera %s: ca_file: %w", cam.ID, err)}
 		}
 	}
-	return nil
+	if cc.Profile != "" {
+		if err := readProfile(inFolder(folder, cc.Profile), &cam.Profile); err != nil {
+			return cam, usageError{fmt.Errorf("camera %s: profile: %w", cam.ID, err)}
+		}
+	}
+	if err := cam.Validate(); err != nil {
+		return cam, usageError{err}
+	}
+	return cam, nil
 }
 
 // readProfile reads what calibration found. Zones stay as they are: whoever serves counts knows them, too.
@@ -331,37 +273,4 @@ func readProfile(path string, p *camera.Profile) error {
 	read.Zones = p.Zones
 	*p = read
 	return nil
-}
-
-func (pc permitConfig) permit() (policy.Permit, error) {
-	retention, err := policy.ParsePeriod(pc.Retention)
-	if err != nil {
-		return policy.Permit{}, fmt.Errorf("permit %s: retention: %w", pc.ID, err)
-	}
-	p := policy.Permit{
-		ID: pc.ID, Version: pc.Version, Basis: policy.Basis(pc.Basis), Cameras: pc.Cameras,
-		ValidFrom: pc.ValidFrom.UTC(), Retention: retention, Purposes: pc.Purposes, MinCell: pc.MinCell,
-	}
-	if pc.ValidTo != nil {
-		p.ValidTo = pc.ValidTo.UTC()
-	}
-	if p.MinCell == 0 {
-		p.MinCell = 5
-	}
-	return p, p.Validate()
-}
-
-// minCell is the smallest count that may be shown of a camera now: the strictest permit decides.
-func (s *square) minCell(id camera.ID, now time.Time) int {
-	if p, ok := s.permits.At(string(id), now); ok {
-		return p.MinCell
-	}
-	// Outside every permit the largest cell that any of the camera's permits demands.
-	largest := 0
-	for _, p := range s.permits.All() {
-		if slices.Contains(p.Cameras, string(id)) {
-			largest = max(largest, p.MinCell)
-		}
-	}
-	return largest
 }

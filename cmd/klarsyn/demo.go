@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,6 +193,13 @@ func (d *demo) open(ctx context.Context) (err error) {
 	if d.site, err = openSite(ctx, siteOptions{data: o.data, config: cfgPath, rights: s3.Put | s3.Get | s3.Erase, trustClock: o.trustClock, wall: o.wall, signing: true, logger: logger}); err != nil {
 		return errors.Join(err, d.sim.server.Close())
 	}
+	text, err := os.ReadFile(cfgPath)
+	if err == nil {
+		_, err = d.site.apply(ctx, cfgPath, text, policy.Subject{Name: "service:demo", Role: policy.LocalRole}, false, nil)
+	}
+	if err != nil {
+		return errors.Join(err, d.sim.server.Close(), d.site.close())
+	}
 	d.began, d.logged = d.site.clock.Receiving(), d.site.clock.Logging()
 	if err := d.openServices(ctx); err != nil {
 		return errors.Join(err, d.sim.server.Close(), d.site.close())
@@ -231,10 +240,17 @@ func (d *demo) configure() (string, error) {
 		Node: "demo", Clip: d.o.clip.String(), MinFree: d.o.minFree,
 		Objects: d.o.addresses.objects, Catalogue: d.o.addresses.catalogue, Keys: d.o.addresses.keys,
 	}
-	permit := permitConfig{
-		ID: demoPermit, Version: int(now.Unix()), Basis: string(policy.Assessment), ValidFrom: now.Add(-time.Minute),
-		Retention: fmt.Sprintf("PT%dS", int(d.o.retention.Seconds())),
-		Purposes:  []string{policy.CrimeInvestigation, policy.CrimePrevention},
+	retention, err := policy.ParsePeriod(fmt.Sprintf("PT%dS", int(d.o.retention.Seconds())))
+	if err != nil {
+		return "", err
+	}
+	// Each run has an assessment of its own: it may intrude more than the one before.
+	paper := sha256.Sum256([]byte(now.String()))
+	permit := policy.Permit{
+		ID: demoPermit, Version: int(now.Unix()), Regime: policy.Municipal, Basis: policy.Assessment, ValidFrom: now.Add(-time.Minute),
+		Assessment: &policy.Document{SHA256: hex.EncodeToString(paper[:]), Date: now.Format(time.DateOnly), Decider: "klarsyn demo", Diary: "demo " + now.Format(time.RFC3339)},
+		Controller: "klarsyn demo", Place: &policy.Place{Address: "Sergels torg, Stockholm", Type: "torg (simulated)"},
+		Retention: retention, Purposes: []string{policy.CrimeInvestigation, policy.CrimePrevention},
 	}
 	for _, cam := range d.sim.cameras {
 		cfg.Cameras = append(cfg.Cameras, cameraConfig{
@@ -262,7 +278,7 @@ func (d *demo) configure() (string, error) {
 	for _, cc := range cfg.Cameras {
 		permit.Cameras = append(permit.Cameras, cc.ID)
 	}
-	cfg.Permits = []permitConfig{permit}
+	cfg.Permits = []permitConfig{{Permit: permit}}
 	b, err := yaml.Marshal(cfg)
 	if err != nil {
 		return "", fmt.Errorf("demo configuration: %w", err)
@@ -294,7 +310,7 @@ func realCamera(id, raw string) (cameraConfig, string, error) {
 
 // greet tells a newcomer where to look.
 func (d *demo) greet() {
-	fmt.Fprintf(d.std.out, "\nKlarsyn runs a square of %d cameras.  http://%s\n\n", len(d.site.square.cameras), d.listener.Addr())
+	fmt.Fprintf(d.std.out, "\nKlarsyn runs a square of %d cameras.  http://%s\n\n", len(d.site.current.now().Cameras), d.listener.Addr())
 	for _, l := range d.logins {
 		fmt.Fprintf(d.std.out, "  %-10s %-17s password %s\n", l.Name, l.Role, l.Password)
 	}
@@ -335,6 +351,7 @@ func (d *demo) run(ctx context.Context) error {
 	back, stopBack := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBack()
 	behind, behindCtx := errgroup.WithContext(back)
+	behind.Go(func() error { return d.site.watchSquare(behindCtx) })
 	behind.Go(d.aloud("retain", func() error { return d.retain.run(behindCtx) }))
 	behind.Go(d.aloud("simulated cameras", func() error { return d.sim.run(behindCtx) }))
 

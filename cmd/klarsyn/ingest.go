@@ -4,17 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"sync/atomic"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"klarsyn/camera"
 	"klarsyn/camera/occupancy"
-	"klarsyn/camera/rtsp"
-	"klarsyn/camera/segment"
-	"klarsyn/camera/vision"
 	"klarsyn/policy"
 	"klarsyn/retention/vault"
 )
@@ -28,40 +27,26 @@ type ingest struct {
 	intake *vault.Intake
 	// backgrounds are what counters go on with after a restart: of the empty square, the one picture that ingest can open.
 	backgrounds *vault.Backgrounds
-	cameras     []*channel
+	visionPath  string
+	views       *views
 	samples     *sampler
-}
 
-// channel is one camera on its way: connection, recorder, counter.
-type channel struct {
-	camera  camera.Camera
-	client  *rtsp.Client
-	worker  *camera.Worker
-	counter counter
-}
-
-// counter counts a camera's people. A camera for which nobody drew zones has none, and its numbers stay 0.
-type counter struct{ *vision.Counter }
-
-func (c counter) Stats() vision.Stats {
-	if c.Counter == nil {
-		return vision.Stats{}
-	}
-	return c.Counter.Stats()
+	mu      sync.Mutex
+	cameras map[camera.ID]*channel // of the square that holds
 }
 
 // openIngest takes the spool and accounts for what a crash left there. Nothing is recorded before run.
 func openIngest(ctx context.Context, s *site, visionPath string, onSamples func([]camera.Sample)) (_ *ingest, err error) {
-	if len(s.square.cameras) == 0 {
-		return nil, usageError{fmt.Errorf("there is no camera to record: describe cameras and permits in %s", s.layout.config())}
-	}
-	if err := s.square.readFiles(); err != nil {
-		return nil, err
+	held := s.current.now()
+	if len(held.Cameras) == 0 {
+		return nil, usageError{fmt.Errorf("there is no camera to record: describe cameras and permits in %s, and put them in force with: klarsyn apply -f %[1]s --data %s",
+			s.layout.config(), s.layout.root)}
 	}
 	books := s.catalogue("service:ingest")
+	permit := func(cam string, at time.Time) (policy.Permit, bool) { return s.current.now().permits.At(cam, at) }
 	intake, err := vault.OpenIntake(ctx, vault.IntakeConfig{
 		Reservations: books, Timeline: books, Outcomes: books,
-		Store: s.store, Permit: s.square.permits.At,
+		Store: s.store, Permit: permit,
 		Spool: s.layout.spool(), MinFree: s.square.minFree, Node: s.square.node, Log: s.logger,
 		// By the clock that stamps the clips: one that still waits for a leap that was put right would take them
 		// for past their deadline. Deletion, whose proof must not be followed by a put, goes by the same.
@@ -70,40 +55,48 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{site: s, intake: intake, backgrounds: &vault.Backgrounds{
-		Keys: books, Spool: s.layout.spool(), MinFree: s.square.minFree, Permit: s.square.permits.At, Now: s.clock.Receiving,
-	}, samples: newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.reserve.kept, s.logger, onSamples)}
-	for _, cam := range s.square.cameras {
-		ch, err := in.channel(cam, visionPath)
-		if err != nil {
-			return nil, errors.Join(err, intake.Close())
+	in := &ingest{site: s, intake: intake, visionPath: visionPath, views: newViews(), cameras: map[camera.ID]*channel{}, backgrounds: &vault.Backgrounds{
+		Keys: books, Spool: s.layout.spool(), MinFree: s.square.minFree, Permit: permit, Now: s.clock.Receiving,
+	}}
+	in.samples = newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.reserve.kept, s.logger, func(samples []camera.Sample) {
+		in.look(samples)
+		if onSamples != nil {
+			onSamples(samples)
 		}
-		in.cameras = append(in.cameras, ch)
+	})
+	if err := in.prepare(ctx, held); err != nil {
+		return nil, errors.Join(err, intake.Close())
 	}
 	return in, nil
 }
 
-func (in *ingest) channel(cam camera.Camera, visionPath string) (*channel, error) {
-	s := in.site
-	client, err := rtsp.New(cam, rtsp.Config{Now: s.clock.Receiving, Log: s.logger})
-	if err != nil {
-		return nil, err
-	}
-	cfg := camera.WorkerConfig{
-		Camera: cam.ID, Source: client,
-		Recorder:   segment.NewRecorder(segment.Config{Camera: cam.ID, Vault: in.intake, Clip: s.square.clip}),
-		Permission: permission{s.square.permits}, Now: s.clock.Receiving, Log: s.logger,
-	}
-	var counts counter
-	if len(cam.Profile.Zones) > 0 {
-		counts.Counter, err = vision.New(vision.Config{Path: visionPath, Camera: cam.ID, Profile: cam.Profile, Log: s.logger,
-			Every: cam.Counting.Every, Gate: !cam.Counting.Ungated, Backgrounds: in.backgrounds}, in.samples.take)
+// prepare makes the cameras ready that there are when recording begins: one that cannot be is a fault of who starts it.
+func (in *ingest) prepare(ctx context.Context, held *holding) error {
+	books := in.site.catalogue("service:ingest")
+	for _, cc := range held.Cameras {
+		gap, open, err := books.OpenGap(ctx, camera.ID(cc.ID))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		cfg.Counter = counts
+		if open {
+			in.views.remember(camera.ID(cc.ID), cc.View, gap.Gap)
+		}
+		ch, err := in.channel(held, cc)
+		if err != nil {
+			return err
+		}
+		in.set(ch.camera.ID, ch)
 	}
-	return &channel{cam, client, camera.NewWorker(cfg), counts}, nil
+	return nil
+}
+
+// look sees from what is counted whether cameras still show what they were put up to show.
+func (in *ingest) look(samples []camera.Sample) {
+	for _, m := range samples {
+		if cc, known := in.site.current.now().camera(m.Camera); known {
+			in.views.see(m.Camera, cc.View, m.Quality)
+		}
+	}
 }
 
 // run records until ctx ends, then stores what it closed.
@@ -119,12 +112,10 @@ func (in *ingest) run(ctx context.Context) error {
 	}()
 
 	g, gctx := errgroup.WithContext(ctx)
-	for _, ch := range in.cameras {
-		g.Go(func() error { return ch.worker.Run(gctx) })
-		if ch.counter.Counter != nil {
-			g.Go(func() error { return ch.counter.Run(gctx) })
-		}
+	for _, ch := range in.running() {
+		ch.start(gctx, g)
 	}
+	g.Go(func() error { return in.follow(gctx, g) })
 	err := g.Wait()
 	stopMover()
 	err = errors.Join(err, <-moved)
@@ -139,85 +130,73 @@ func (in *ingest) run(ctx context.Context) error {
 	return errors.Join(err, in.intake.Close())
 }
 
-// permission answers a worker from the permits.
-type permission struct{ permits *policy.Permits }
-
-func (p permission) Permitted(id camera.ID, at time.Time) (bool, time.Time) {
-	_, ok := p.permits.At(string(id), at)
-	until, known := p.permits.Next(string(id), at)
-	if !known {
-		until = time.Time{}
-	}
-	return ok, until
-}
-
-// sampler moves samples into the catalogue. Its queue is bounded: a slow database costs samples, which
-// are counted, never pictures.
-type sampler struct {
-	room    func() error
-	store   *occupancy.Store
-	log     *slog.Logger
-	also    func([]camera.Sample)
-	queue   chan []camera.Sample
-	dropped atomic.Int64
-	kept    atomic.Int64
-	unknown atomic.Int64
-}
-
-func newSampler(store *occupancy.Store, room func() error, log *slog.Logger, also func([]camera.Sample)) *sampler {
-	return &sampler{store: store, room: room, log: log, also: also, queue: make(chan []camera.Sample, 256)}
-}
-
-// take never waits.
-func (s *sampler) take(_ context.Context, samples []camera.Sample) {
-	select {
-	case s.queue <- samples:
-	default:
-		s.dropped.Add(int64(len(samples)))
-	}
-}
-
-// run keeps samples until ctx ends, then what is in the queue, for as long as a stopping recorder may take.
-func (s *sampler) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		select {
-		case samples := <-s.queue:
-			s.keep(context.WithoutCancel(ctx), samples)
-		case <-ctx.Done():
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-	defer cancel()
+// follow keeps the running cameras those of the square that holds: what was added starts, what was removed stops, and what was
+// changed does one after the other.
+func (in *ingest) follow(ctx context.Context, g *errgroup.Group) error {
+	failed := map[string]string{}
 	for {
 		select {
-		case samples := <-s.queue:
-			s.keep(ctx, samples)
-		default:
-			return
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pollEvery):
+		}
+		held := in.site.current.now()
+		in.stopChanged(held)
+		for _, cc := range held.Cameras {
+			if in.get(camera.ID(cc.ID)) != nil {
+				continue
+			}
+			ch, err := in.channel(held, cc)
+			if err != nil {
+				if failed[cc.ID] != err.Error() {
+					in.site.logger.Error("a camera of the square cannot be recorded", "camera", cc.ID, "err", err)
+				}
+				failed[cc.ID] = err.Error()
+				continue
+			}
+			delete(failed, cc.ID)
+			in.set(ch.camera.ID, ch)
+			ch.start(ctx, g)
 		}
 	}
 }
 
-func (s *sampler) keep(ctx context.Context, samples []camera.Sample) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	// The last room on the disk is deletion's: a count that is missing is told as such, a deletion must not be.
-	if s.room() != nil {
-		s.dropped.Add(int64(len(samples)))
-		return
-	}
-	if err := s.store.Add(ctx, samples); err != nil {
-		s.dropped.Add(int64(len(samples)))
-		s.log.Error("samples were not kept", "err", err)
-		return
-	}
-	for _, m := range samples {
-		if !m.Quality.Looked() {
-			s.unknown.Add(1)
+func (in *ingest) stopChanged(held *holding) {
+	now := in.site.clock.Receiving()
+	for _, ch := range in.running() {
+		cc, there := held.camera(ch.camera.ID)
+		if there && reflect.DeepEqual(cc, ch.configured) && reflect.DeepEqual(held.masks(ch.camera.ID, now), ch.masks) {
+			continue
 		}
+		in.site.logger.Info("a camera was changed or removed: it stops", "camera", string(ch.camera.ID))
+		ch.stop()
+		<-ch.stopped
+		in.set(ch.camera.ID, nil)
 	}
-	s.kept.Add(int64(len(samples)))
-	if s.also != nil {
-		s.also(samples)
+}
+
+func (in *ingest) running() []*channel {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var all []*channel
+	for _, id := range slices.Sorted(maps.Keys(in.cameras)) {
+		all = append(all, in.cameras[id])
+	}
+	return all
+}
+
+func (in *ingest) get(id camera.ID) *channel {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.cameras[id]
+}
+
+func (in *ingest) set(id camera.ID, ch *channel) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if ch == nil {
+		delete(in.cameras, id)
+	} else {
+		in.cameras[id] = ch
 	}
 }

@@ -28,6 +28,12 @@ const retained = 5 * time.Minute
 // wired is a data directory whose one camera is simulated and has no zones.
 func wired(t *testing.T) layout {
 	t.Helper()
+	return wiredAgo(t, time.Hour)
+}
+
+// wiredAgo is the same, put in force so long ago.
+func wiredAgo(t *testing.T, ago time.Duration) layout {
+	t.Helper()
 	track, err := coded.LoadMP4("../../camera/rtsp/sim/testdata/plain.mp4")
 	if err != nil {
 		t.Fatal(err)
@@ -47,11 +53,12 @@ min_free_mib: 1
 cameras:
   - {id: k1, url: %s, username: klarsyn, password_file: k1.password}
 permits:
-  - {id: plattan, version: 1, basis: assessment, cameras: [k1], valid_from: 2020-01-01T00:00:00Z, retention: PT%dS, purposes: [crime-investigation]}
+  - {id: plattan, version: 1, regime: municipal, basis: assessment, assessment: {sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, date: 2025-12-01, decider: Trafiknämnden, diary: TN 2025-1}, cameras: [k1], valid_from: 2020-01-01T00:00:00Z, retention: PT%dS, purposes: [crime-investigation]}
 `, srv.URL("k1"), int(retained.Seconds()))
 	if err := errors.Join(os.WriteFile(l.config(), []byte(config), 0o600), os.WriteFile(filepath.Join(l.root, "k1.password"), []byte("s3cret\n"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
+	appliedAgo(t, l, ago)
 	return l
 }
 
@@ -137,7 +144,7 @@ func TestCameraWithoutZones(t *testing.T) {
 // The recorder was down for longer than the clock is trusted over: deletion waits for the operator, and what is
 // recorded meanwhile bears the time at which it is, flagged, and is stored.
 func TestRecordingAfterALongDowntime(t *testing.T) {
-	l := wired(t)
+	l := wiredAgo(t, 49*time.Hour)
 	before := opened(t, l, func() time.Time { return time.Now().Add(-48 * time.Hour) })
 	err := before.log.Record(t.Context(), policy.Entry{Event: policy.ServiceStopped, Actor: "service:ingest"})
 	if err := errors.Join(err, before.close()); err != nil {
@@ -170,7 +177,7 @@ func TestClockSetWhileRecording(t *testing.T) {
 		}
 	}
 	see(time.Now())
-	client := in.cameras[0].client
+	client := in.get("k1").client
 	for n, set := range []time.Duration{3 * time.Hour, 0} {
 		ahead.Store(int64(set))
 		soon(t, "the session breaks", func() bool { return client.Stats().Failures > uint64(n) })

@@ -69,7 +69,7 @@ func (q *question) Collect(ch chan<- prometheus.Metric) {
 
 // meter adds what an ingest counts.
 func (in *ingest) meter(m meter) {
-	for _, ch := range in.cameras {
+	for _, ch := range in.running() {
 		l := prometheus.Labels{"camera": string(ch.camera.ID)}
 		m.counter("klarsyn_frames_total", "Access units received from a camera.", l, func() int64 { return ch.worker.Stats().Frames })
 		m.counter("klarsyn_frames_dropped_total", "Access units turned away because the recorder could not keep up.", l, func() int64 { return ch.worker.Stats().Dropped })

@@ -16,7 +16,7 @@ func TestPasswordsAreReadByWhoConnects(t *testing.T) {
 	if err := os.WriteFile(path, []byte(good), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := loadSquare(path)
+	s, err := loadAll(path)
 	if err != nil {
 		t.Fatalf("without the password file: %v", err)
 	}

@@ -26,11 +26,16 @@ type common struct {
 }
 
 func (c *common) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.data, "data", "", "data directory, made by klarsyn init (required)")
+	c.optionalFlags(cmd)
+	require(cmd, "data")
+}
+
+// optionalFlags are the same for a command that may do without a data directory.
+func (c *common) optionalFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.data, "data", "", "data directory, made by klarsyn init")
 	cmd.Flags().StringVar(&c.config, "config", "", "configuration file (default: square.yaml in the data directory)")
 	cmd.Flags().BoolVar(&c.trustClock, "trust-clock", false, "the operator's word that a system clock which leapt ahead is right")
 	c.addresses.flags(cmd)
-	require(cmd, "data")
 }
 
 func (c *common) open(ctx context.Context, std stdio, rights s3.Right, signing bool) (*site, error) {
@@ -60,6 +65,7 @@ func (c *common) work(ctx context.Context, std stdio, rights s3.Right, open func
 	p.meter(meter{registry})
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.run(gctx) })
+	g.Go(func() error { return s.watchSquare(gctx) })
 	if c.metrics != "" {
 		g.Go(func() error { return serveMetrics(gctx, c.metrics, registry) })
 	}
@@ -91,10 +97,11 @@ them up to date when Klarsyn has grown.`,
 			}
 			fmt.Fprintf(std.out, `Made %s. Next:
   1. describe cameras and permits in %s
-  2. klarsyn retain --data %[1]s   (keys, deletion, log)
-  3. klarsyn ingest --data %[1]s   (recording, counting)
-  4. klarsyn account add --data %[1]s --name anna --role investigator
-  5. klarsyn serve --data %[1]s    (web and API)
+  2. klarsyn apply -f %[2]s --data %[1]s
+  3. klarsyn retain --data %[1]s   (keys, deletion, log)
+  4. klarsyn ingest --data %[1]s   (recording, counting)
+  5. klarsyn account add --data %[1]s --name anna --role investigator
+  6. klarsyn serve --data %[1]s    (web and API)
 `, data, l.config())
 			return nil
 		},
@@ -204,6 +211,7 @@ func (c *common) serve(ctx context.Context, std stdio, addr string, how reach) e
 	fmt.Fprintf(std.out, "Klarsyn serves %s://%s\n", scheme, l.Addr())
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return sv.run(gctx, l) })
+	g.Go(func() error { return s.watchSquare(gctx) })
 	if c.metrics != "" {
 		g.Go(func() error { return serveMetrics(gctx, c.metrics, registry) })
 	}

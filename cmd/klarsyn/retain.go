@@ -102,10 +102,6 @@ func openRetain(ctx context.Context, s *site, r reaping) *retain {
 	re.backgrounds = &vault.BackgroundReaper{
 		Rows: books, Spool: s.layout.spool(), Scrub: s.db.scrub, Now: s.clock.Receiving, Log: s.logger,
 	}
-	// Permits are kept as they stand before anything is recorded under them.
-	for _, p := range s.square.permits.All() {
-		re.faults.add(s.logger, "permits", books.Activate(ctx, p))
-	}
 	re.faults.add(s.logger, "audit log", s.keyErr)
 	re.faults.add(s.logger, "day keys", re.openKeys(ctx))
 	return re
@@ -125,7 +121,7 @@ func (re *retain) openKeys(ctx context.Context) error {
 		Store: &keys.Store{DB: re.keyDB.DB, Sealer: public, Now: s.clock.Logging},
 		// By the time that pictures are stamped with: the keys are theirs.
 		Board: re.books, Permits: re.permitsAt, Now: s.clock.Receiving, Log: s.logger,
-		Scrub: re.keyDB.scrub,
+		Scrub: re.keyDB.scrub, Wake: s.current.changed,
 	}
 	re.tender = tender
 	// What cannot be done yet its next round does: only a key store that cannot be opened is a fault for good.
@@ -147,8 +143,8 @@ func (re *retain) close() error {
 func (re *retain) permitsAt(at time.Time) []string {
 	var ids []string
 	seen := map[string]bool{}
-	for _, p := range re.site.square.permits.All() {
-		if !seen[p.ID] && (p.ValidTo.IsZero() || at.Add(-24*time.Hour).Before(p.ValidTo)) && p.ValidFrom.Before(at.Add(24*time.Hour)) {
+	for _, p := range re.site.current.now().permits.All() {
+		if !seen[p.ID] && (p.Ends().IsZero() || at.Add(-24*time.Hour).Before(p.Ends())) && p.ValidFrom.Before(at.Add(24*time.Hour)) {
 			seen[p.ID] = true
 			ids = append(ids, p.ID)
 		}
@@ -176,6 +172,7 @@ func (re *retain) run(ctx context.Context) error {
 	parts.Go(func() { re.faults.add(logger, "deletion", re.sweeper.Run(ctx)) })
 	parts.Go(func() { re.faults.add(logger, "stray objects", re.reaper.Run(ctx)) })
 	parts.Go(func() { re.faults.add(logger, "old backgrounds", re.backgrounds.Run(ctx)) })
+	parts.Go(func() { re.expirePermits(ctx) })
 	if re.growth != nil {
 		parts.Go(func() { re.growth.run(ctx) })
 	}

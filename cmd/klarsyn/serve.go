@@ -45,6 +45,7 @@ type serve struct {
 	sessions *identity.Sessions
 	server   *api.Server
 	probe    *probe
+	rules    *rules.Rules
 	reach    reach
 }
 
@@ -67,7 +68,7 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	if err != nil {
 		return nil, err
 	}
-	ruleset, err := rules.New()
+	ruleset, err := rulesFor(s.current.now())
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +76,10 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	if err := ruleset.Keep(ctx, s.db.DB, s.log, serveActor, s.clock.Logging()); err != nil {
 		return nil, err
 	}
-	sv := &serve{site: s, keyDB: keyDB, reach: how}
+	sv := &serve{site: s, keyDB: keyDB, reach: how, rules: ruleset}
 	sv.probe = &probe{ask: sv.answers}
-	if sv.gate, err = policy.NewGate(policy.GateConfig{Rules: ruleset, Log: s.log, Viewings: s.log, Now: s.clock.Logging, Logger: s.logger}); err != nil {
+	if sv.gate, err = policy.NewGate(policy.GateConfig{Rules: ruleset, Log: s.log, Viewings: s.log, Now: s.clock.Logging, Logger: s.logger,
+		Group: func(cam string) string { return s.current.now().group(cam) }}); err != nil {
 		return nil, err
 	}
 	if sv.accounts, err = s.accounts(serveActor); err != nil {
@@ -88,7 +90,7 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	ring := &keys.Store{DB: keyDB.DB, Opener: secret, Now: s.clock.Logging}
 	sv.vault = &vault.Vault{Shelf: books, Keyring: ring, Store: s.store, Clock: s.clock}
 	sv.server, err = api.New(api.Config{
-		Cameras: s.cameraInfos(books), Clips: books, Deletions: books,
+		Cameras: func() []api.CameraInfo { return s.cameraInfos(books) }, Square: squareDesk{s, books}, Clips: books, Deletions: books,
 		Vault:     sv.vault,
 		Occupancy: counts{&occupancy.Store{DB: s.db.DB}, s.clock},
 		Log:       logBook{s.log}, Tiles: tiles{s.log, s.square.witnesses}, Accounts: door{sv.accounts}, Gate: sv.gate,
@@ -137,6 +139,7 @@ func (sv *serve) run(ctx context.Context, l net.Listener) error {
 	behind.Go(func() error { return sv.gate.Run(behindCtx) })
 	behind.Go(func() error { return sv.accounts.Run(behindCtx) })
 	behind.Go(func() error { return sv.sessions.Run(behindCtx) })
+	behind.Go(func() error { return sv.followRules(behindCtx) })
 
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()
@@ -149,6 +152,38 @@ func (sv *serve) run(ctx context.Context, l net.Listener) error {
 	return errors.Join(err, sv.record(ctx, policy.ServiceStoppedEntry(serveActor)), sv.keyDB.Close())
 }
 
+// followRules puts the rules in force that belong to the groups of the square that holds.
+func (sv *serve) followRules(ctx context.Context) error {
+	s := sv.site
+	inForce := rulesText(s.current.now()).Revision()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pollEvery):
+		}
+		text := rulesText(s.current.now())
+		if text.Revision() == inForce {
+			continue
+		}
+		// Loaded and kept, or what was in force stays: a decision must name a revision that can be looked up.
+		next, err := rulesFor(s.current.now())
+		if err == nil {
+			err = next.Keep(ctx, s.db.DB, s.log, serveActor, s.clock.Logging())
+		}
+		if err == nil {
+			err = sv.rules.Load(text)
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				s.logger.Error("the rules of the groups that were applied are not in force", "err", err)
+			}
+			continue
+		}
+		inForce = text.Revision()
+	}
+}
+
 // record logs that serve starts or stops, also when it was told to stop meanwhile.
 func (sv *serve) record(ctx context.Context, e policy.Entry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
@@ -156,15 +191,19 @@ func (sv *serve) record(ctx context.Context, e policy.Entry) error {
 	return sv.site.log.Record(ctx, e)
 }
 
-// cameraInfos is what the interface may tell of the cameras: no address, no credential.
+// cameraInfos is what the interface may tell of the cameras that there are now: no address, no credential.
 func (s *site) cameraInfos(books *catalogue.Catalogue) []api.CameraInfo {
 	var infos []api.CameraInfo
-	for _, cam := range s.square.cameras {
-		info := api.CameraInfo{ID: cam.ID, Name: cam.Name, MinCell: func(at time.Time) int { return s.square.minCell(cam.ID, at) }}
-		for _, z := range cam.Profile.Zones {
+	for _, cc := range s.current.now().Cameras {
+		id := camera.ID(cc.ID)
+		info := api.CameraInfo{ID: id, Name: cc.Name, MinCell: func(at time.Time) int { return s.current.now().minCell(id, at) }}
+		if info.Name == "" {
+			info.Name = cc.ID
+		}
+		for _, z := range cc.Zones {
 			info.Zones = append(info.Zones, api.ZoneInfo{ID: z.ID, Name: z.Name})
 		}
-		info.State = func() api.RecorderState { return s.recorderState(books, cam.ID) }
+		info.State = func() api.RecorderState { return s.recorderState(books, id) }
 		infos = append(infos, info)
 	}
 	return infos

@@ -304,8 +304,8 @@ func TestMetricsOfTheirOwn(t *testing.T) {
 		}
 	}
 	res, body := ask(t, http.DefaultClient, "GET", "http://"+addr+"/metrics", "")
-	// Rules and start stand in the log, and nobody numbers it here.
-	if res.StatusCode != 200 || !strings.Contains(body, "\nklarsyn_audit_pending 2\n") {
+	// What was applied (two), rules and start stand in the log, and nobody numbers it here.
+	if res.StatusCode != 200 || !strings.Contains(body, "\nklarsyn_audit_pending 4\n") {
 		t.Errorf("metrics: %d %s", res.StatusCode, body)
 	}
 	if code := stop(); code != exitOK {
@@ -347,8 +347,8 @@ func TestReadiness(t *testing.T) {
 		if named := errors.As(err, &broken); (err != nil) != (part != "") || (named && broken.Part != part) {
 			t.Errorf("%q is broken: %v", part, err)
 		}
-		if n := audited(t, s); part == "" && n != 1 {
-			t.Errorf("asking left %d entries in the log, want that of the rules alone", n)
+		if n := audited(t, s); part == "" && n != 3 {
+			t.Errorf("asking left %d entries in the log, want that of the rules, and the two of what was applied", n)
 		}
 		sv.keyDB.Close()
 		s.close()

@@ -140,6 +140,7 @@ type site struct {
 	layout      layout
 	addresses   addresses
 	square      *square
+	current     *current // what was applied
 	db          rows
 	log         *audit.Log
 	deletionLog *audit.Log // of who deletes: it may write into the last room there is
@@ -221,6 +222,9 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 	}
 	cfg.Room = s.reserve.kept
 	if s.log, err = audit.New(cfg); err != nil {
+		return nil, err
+	}
+	if s.current, err = newCurrent(ctx, s.catalogue("service")); err != nil {
 		return nil, err
 	}
 	return s, s.checkClock(ctx)

@@ -39,12 +39,38 @@ func installed(t *testing.T) layout {
 // configured describes the good square, with changes, for as long as these tests live.
 func configured(t *testing.T, l layout, changes ...string) {
 	t.Helper()
+	describe(t, l, changes...)
+	applied(t, l)
+}
+
+// describe writes it down, and puts nothing in force.
+func describe(t *testing.T, l layout, changes ...string) {
+	t.Helper()
 	changes = append(changes, "    password_file: k1.password\n", "", "    valid_to: 2027-01-01T00:00:00+01:00\n", "")
 	text := strings.NewReplacer(changes...).Replace(good)
 	if strings.Contains(text, "valid_to") {
 		t.Fatal("the permit ends: these tests would begin to fail on that day")
 	}
 	if err := os.WriteFile(l.config(), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// applied puts what square.yaml declares in force, an hour ago: what tests record lies in the last minutes.
+func applied(t *testing.T, l layout) {
+	t.Helper()
+	appliedAgo(t, l, time.Hour)
+}
+
+func appliedAgo(t *testing.T, l layout, ago time.Duration) {
+	t.Helper()
+	text, err := os.ReadFile(l.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := opened(t, l, func() time.Time { return time.Now().Add(-ago) })
+	_, err = s.apply(t.Context(), l.config(), text, localActor(), false, nil)
+	if err := errors.Join(err, s.close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -86,7 +112,7 @@ func recordedOf(t *testing.T, l layout, n, size int) []retention.Clip {
 	re := openRetain(ctx, s, reaping{})
 	books := s.catalogue("service:ingest")
 	in, err := vault.OpenIntake(ctx, vault.IntakeConfig{
-		Reservations: books, Timeline: books, Outcomes: books, Store: s.store, Permit: s.square.permits.At,
+		Reservations: books, Timeline: books, Outcomes: books, Store: s.store, Permit: s.current.now().permits.At,
 		Spool: l.spool(), MinFree: 1, Node: "prov", Log: quiet(),
 	})
 	if err != nil {
@@ -128,7 +154,7 @@ func lookAtClip(t *testing.T, s *site, c retention.Clip) {
 		t.Fatal(err)
 	}
 	defer sv.keyDB.Close()
-	permit, _ := s.square.permits.At("k1", c.Start)
+	permit, _ := s.current.now().permits.At("k1", c.Start)
 	who := policy.Subject{Name: "anna", Role: policy.Investigator, Session: "s1", Remote: "127.0.0.1"}
 	grant, err := sv.gate.Look(ctx, who, policy.Request{
 		Action: policy.ViewOriginal, Camera: "k1", Clip: c.ID, Permit: permit, Purpose: policy.CrimeInvestigation, Case: "0105-K1-26",
@@ -317,21 +343,14 @@ func TestClockLeaptAhead(t *testing.T) {
 // store, and the process says what is wrong when it ends.
 func TestDeletionGoesOnWhateverElseIsBroken(t *testing.T) {
 	for name, breakIt := range map[string]func(l layout) error{
-		"no signing key": func(l layout) error { return os.Remove(filepath.Join(l.audit(), "audit.key")) },
-		"no master key":  func(l layout) error { return os.RemoveAll(l.master()) },
-		"a permit that was changed without a new version": func(l layout) error {
-			text, err := os.ReadFile(l.config())
-			if err == nil {
-				err = os.WriteFile(l.config(), bytes.Replace(text, []byte("PT40S"), []byte("PT50S"), 1), 0o600)
-			}
-			return err
-		},
+		"no signing key":         func(l layout) error { return os.Remove(filepath.Join(l.audit(), "audit.key")) },
+		"no master key":          func(l layout) error { return os.RemoveAll(l.master()) },
 		"a key store of garbage": func(l layout) error { return os.WriteFile(l.keyStore(), bytes.Repeat([]byte("garbage"), 2000), 0o600) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := installed(t)
-			configured(t, l, "PT72H", "PT40S")
+			configured(t, l, "PT72H", "PT40S", "version: 2", "version: 3")
 			due := recorded(t, l, 3)[0] // 15 seconds old by now; only the newest was looked at
 			if err := breakIt(l); err != nil {
 				t.Fatal(err)

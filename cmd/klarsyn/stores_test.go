@@ -33,7 +33,7 @@ func TestAddresses(t *testing.T) {
 // A flag goes over the configuration, for the process that it was given to.
 func TestFlagsGoOverTheConfiguration(t *testing.T) {
 	l := layout{t.TempDir()}
-	configured(t, l, "cameras:\n", "objects: s3://configured/clips\ncatalogue: postgres://k@configured/klarsyn\ncameras:\n")
+	describe(t, l, "cameras:\n", "objects: s3://configured/clips\ncatalogue: postgres://k@configured/klarsyn\ncameras:\n")
 	a, err := addresses{objects: "s3://flag/clips"}.configured(l, "")
 	if want := (addresses{objects: "s3://flag/clips", catalogue: "postgres://k@configured/klarsyn"}); err != nil || a != want {
 		t.Errorf("%+v, %v", a, err)

@@ -107,7 +107,7 @@ func (d *demo) summarise(ctx context.Context) (summary, error) {
 	defer cancel()
 	now := d.site.clock.Now()
 	s := summary{
-		Cameras: len(d.site.square.cameras), Seconds: math.Round(d.site.clock.Receiving().Sub(d.began).Seconds()*10) / 10,
+		Cameras: len(d.site.current.now().Cameras), Seconds: math.Round(d.site.clock.Receiving().Sub(d.began).Seconds()*10) / 10,
 		Samples: d.ingest.samples.kept.Load(), CountMAE: d.errors.mean(),
 		MaxDeleteLag: math.Round(d.retain.sweeper.Stats().MaxLag.Seconds()*1000) / 1000,
 	}
@@ -122,7 +122,7 @@ func (d *demo) summarise(ctx context.Context) (summary, error) {
 		*into += n
 	}
 	// Every camera's last interruption is the end of this run.
-	s.Gaps = max(0, s.Gaps-len(d.site.square.cameras))
+	s.Gaps = max(0, s.Gaps-len(d.site.current.now().Cameras))
 	var err error
 	if s.Overdue, err = d.site.catalogue("service:demo").Overdue(ctx, now.Add(-late)); err != nil {
 		return s, err

@@ -60,7 +60,7 @@ func (d *demo) firstClip(ctx context.Context, base string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	query := url.Values{"camera": {string(d.site.square.cameras[0].ID)}, "from": {d.began.Add(-time.Minute).Format(time.RFC3339)}}
+	query := url.Values{"camera": {d.site.current.now().Cameras[0].ID}, "from": {d.began.Add(-time.Minute).Format(time.RFC3339)}}
 	for {
 		resp, err := get(ctx, visitor, base+"/api/v1/clips?"+query.Encode())
 		if err != nil {

@@ -40,10 +40,13 @@ func ours(folder, name string, n int, count bool, counting string) contestant {
 				}
 				cameras, ids = append(cameras, camera+"}\n"), append(ids, fmt.Sprintf("c%d", i))
 			}
-			config := "cameras:\n" + strings.Join(cameras, "") + "permits:\n  - {id: p, version: 1, basis: assessment, cameras: [" + strings.Join(ids, ", ") +
+			config := "cameras:\n" + strings.Join(cameras, "") + "permits:\n  - {id: p, version: 1, regime: municipal, basis: assessment, assessment: {sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, date: 2025-12-01, decider: Trafiknämnden, diary: TN 2025-1}, cameras: [" + strings.Join(ids, ", ") +
 				"], valid_from: 2026-01-01T00:00:00Z, retention: PT1H, purposes: [crime-investigation]}\n"
 			if err := os.WriteFile(filepath.Join(data, "square.yaml"), []byte(config), 0o600); err != nil {
 				b.Fatal(err)
+			}
+			if out, err := exec.Command(klarsyn(b), "apply", "--data", data, "-f", filepath.Join(data, "square.yaml")).CombinedOutput(); err != nil {
+				b.Fatalf("klarsyn apply: %v: %s", err, out)
 			}
 			keys := testenv.Start(b, klarsyn(b), []string{"retain", "--data", data})
 			time.Sleep(2 * time.Second) // day keys are minted

@@ -110,7 +110,7 @@ func newPlace(b *testing.B, store object.Store, dialect string, postgres *testen
 	must(err)
 	hour, err := policy.ParsePeriod("PT1H")
 	must(err)
-	permit := policy.Permit{ID: "p", Version: 1, Basis: policy.Assessment, Cameras: []string{"k1"}, ValidFrom: p.now.AddDate(-1, 0, 0), Retention: hour, Purposes: []string{policy.CrimeInvestigation}}
+	permit := policy.Permit{ID: "p", Version: 1, Regime: policy.Municipal, Basis: policy.Assessment, Cameras: []string{"k1"}, ValidFrom: p.now.AddDate(-1, 0, 0), Retention: hour, Purposes: []string{policy.CrimeInvestigation}}
 	must(p.books.Activate(b.Context(), permit))
 	must((&keys.Tender{Store: &keys.Store{DB: db, Sealer: public, Now: clock}, Board: p.books, Now: clock, Permits: func(time.Time) []string { return []string{"p"} }}).Tend(b.Context()))
 	p.in, err = vault.OpenIntake(b.Context(), vault.IntakeConfig{

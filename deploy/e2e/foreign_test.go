@@ -171,11 +171,12 @@ func installForeign(t *testing.T, folder string, cases map[string]foreign, urls 
 		}
 		cameras = append(cameras, camera)
 	}
-	config := fmt.Sprintf("node: prov\nclip: 4s\ncameras:\n%spermits:\n  - {id: plattan, version: 1, basis: assessment, cameras: [%s], "+
+	config := fmt.Sprintf("node: prov\nclip: 4s\ncameras:\n%spermits:\n  - {id: plattan, version: 1, regime: municipal, basis: assessment, assessment: {sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, date: 2025-12-01, decider: Trafiknämnden, diary: TN 2025-1}, cameras: [%s], "+
 		"valid_from: 2026-01-01T00:00:00Z, retention: PT20M, purposes: [crime-investigation]}\n", strings.Join(cameras, ""), strings.Join(ids, ", "))
 	if err := os.WriteFile(filepath.Join(data, "square.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	run(t, "apply", "--data", data, "-f", filepath.Join(data, "square.yaml"))
 	return startOver(t, data)
 }
 

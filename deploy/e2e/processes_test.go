@@ -135,7 +135,9 @@ cameras:
 %spermits:
   - id: plattan
     version: 1
+    regime: municipal
     basis: assessment
+    assessment: {sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, date: 2025-12-01, decider: Trafiknämnden, diary: TN 2025-1}
     cameras: [%s]
     valid_from: 2026-01-01T00:00:00Z
     retention: %s
@@ -144,6 +146,7 @@ cameras:
 	if err := os.WriteFile(filepath.Join(data, "square.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	run(t, "apply", "--data", data, "-f", filepath.Join(data, "square.yaml"))
 	share(t, data)
 	in := &installation{data: data}
 	in.retain = start(t, keeper, "retain", "--data", data, "--stray-age", "1m", "--stray-every", "5s")

@@ -43,6 +43,7 @@ func installApart(t *testing.T, cameras string) *apart {
 	if err := os.WriteFile(filepath.Join(in.data, "square.yaml"), []byte(cameras), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	run(t, append([]string{"apply", "-f", filepath.Join(in.data, "square.yaml")}, in.as(t, "serve")[:6]...)...)
 	return in
 }
 
@@ -75,7 +76,7 @@ func TestServersApart(t *testing.T) {
 	in := installApart(t, fmt.Sprintf(`node: prov
 clip: 4s
 cameras: [{id: k1, url: %s, username: klarsyn, password_file: %s}]
-permits: [{id: plattan, version: 1, basis: assessment, cameras: [k1], valid_from: 2026-01-01T00:00:00Z, retention: PT40S, purposes: [crime-investigation]}]
+permits: [{id: plattan, version: 1, regime: municipal, basis: assessment, assessment: {sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, date: 2025-12-01, decider: Trafiknämnden, diary: TN 2025-1}, cameras: [k1], valid_from: 2026-01-01T00:00:00Z, retention: PT40S, purposes: [crime-investigation]}]
 `, camera, password))
 	retain := testenv.Start(t, klarsyn(), append([]string{"retain", "--stray-age", "1m", "--stray-every", "5s"}, in.as(t, "retain")...))
 	ingest := testenv.Start(t, klarsyn(), append([]string{"ingest"}, in.as(t, "ingest")...))
@@ -206,7 +207,10 @@ func (in *apart) databaseRefuses(t *testing.T) {
 		{"serve", "klarsyn", "takes an entry back", `DELETE FROM audit_pending`},
 		{"serve", "klarsyn", "numbers the log", `INSERT INTO audit_checkpoint VALUES (9, 0, 0, '', 0)`},
 		{"serve", "klarsyn", "removes a viewing", `DELETE FROM audit_viewing`},
-		{"serve", "klarsyn", "changes a permit", `UPDATE catalogue_permit SET document = ''`},
+		{"serve", "klarsyn", "changes a permit in force", `UPDATE catalogue_permit SET document = ''`},
+		{"serve", "klarsyn", "lets clips live longer", `UPDATE catalogue_clip SET deadline_us = deadline_us + 1`},
+		{"serve", "klarsyn", "takes a step back", `DELETE FROM catalogue_permit_step`},
+		{"ingest", "klarsyn", "puts a permit in force", `INSERT INTO catalogue_permit_step (id, version, step, state, at_us, actor) VALUES ('plattan', 1, 9, 'active', 0, 'x')`},
 		{"serve", "klarsyn_keys", "mints a day key", `INSERT INTO keys_day VALUES ('p', 'd', '', '', 0)`},
 		{"serve", "klarsyn_keys", "destroys a day key", `DELETE FROM keys_day`},
 		{"retain", "klarsyn", "reads a header", `SELECT header FROM catalogue_header`},

@@ -171,10 +171,11 @@ func installCounted(t *testing.T, folder, password string, urls map[string]strin
     zones: [{id: allt, name: Allt, polygon: [{x: 0, y: 0}, {x: 1, y: 0}, {x: 1, y: 1}, {x: 0, y: 1}]}]
 %s`, name, address, password, more))
 	}
-	config := fmt.Sprintf("node: prov\nclip: 10s\ncameras:\n%spermits:\n  - {id: plattan, version: 1, basis: assessment, cameras: [%s], "+
+	config := fmt.Sprintf("node: prov\nclip: 10s\ncameras:\n%spermits:\n  - {id: plattan, version: 1, regime: municipal, basis: assessment, assessment: {sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, date: 2025-12-01, decider: Trafiknämnden, diary: TN 2025-1}, cameras: [%s], "+
 		"valid_from: 2026-01-01T00:00:00Z, retention: PT20M, purposes: [crime-investigation]}\n", strings.Join(cameras, ""), strings.Join(ids, ", "))
 	if err := os.WriteFile(filepath.Join(data, "square.yaml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	run(t, "apply", "--data", data, "-f", filepath.Join(data, "square.yaml"))
 	return startOver(t, data)
 }

@@ -12,6 +12,9 @@ GRANT INSERT, SELECT (id, at) ON audit_pending TO :"ingest", :"serve", :"retain"
 GRANT SELECT ON audit_sequencer TO :"ingest", :"serve", :"retain";
 GRANT SELECT (seq, at) ON audit_leaf TO :"ingest";
 
+-- Everybody hears of what was applied: without that nothing is recorded, shown or kept.
+GRANT SELECT ON catalogue_permit, catalogue_permit_step, catalogue_square TO :"ingest", :"serve", :"retain", :"fsck";
+
 -- ingest reserves, ends and commits clips, and tells gaps. It writes headers and reads none.
 GRANT SELECT, INSERT ON catalogue_clip TO :"ingest";
 GRANT UPDATE (end_us, frames, state, object_version, size, plain_size, sha256) ON catalogue_clip TO :"ingest";
@@ -23,18 +26,38 @@ GRANT SELECT, INSERT, UPDATE ON catalogue_background TO :"ingest";
 GRANT SELECT, INSERT ON occupancy_sample TO :"ingest";
 
 -- serve reads, keeps accounts, sessions and viewings, and says which rules decide.
-GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, catalogue_permit, occupancy_sample TO :"serve";
+GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, occupancy_sample TO :"serve";
 GRANT SELECT ON audit_leaf, audit_tile, audit_checkpoint TO :"serve";
 GRANT SELECT, INSERT, UPDATE ON audit_cosignature TO :"serve";
 GRANT SELECT, INSERT, UPDATE ON audit_viewing, audit_response, rules_revision, identity_account TO :"serve";
 GRANT SELECT, INSERT, UPDATE, DELETE ON identity_session TO :"serve";
 
--- retain ends what is due, keeps permits and recipients, and numbers the log.
+-- What is applied comes through serve: permits and their steps, the revision, and deadlines that move down.
+GRANT INSERT ON catalogue_permit, catalogue_permit_step, catalogue_square TO :"serve";
+GRANT UPDATE (document, activated_us) ON catalogue_permit TO :"serve";
+GRANT UPDATE (deadline_us, rule) ON catalogue_clip TO :"serve";
+-- Whoever takes serve over changes no permit that was ever in force, and gives no clip a longer life.
+CREATE OR REPLACE FUNCTION catalogue_permit_stands() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM catalogue_permit_step s WHERE s.id = OLD.id AND s.version = OLD.version) THEN
+        RAISE EXCEPTION 'permission denied: a permit version never changes once it was in force';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER catalogue_permit_stands BEFORE UPDATE ON catalogue_permit FOR EACH ROW EXECUTE FUNCTION catalogue_permit_stands();
+CREATE OR REPLACE FUNCTION catalogue_deadline_falls() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'permission denied: a deadline never moves to a later time';
+END $$;
+CREATE OR REPLACE TRIGGER catalogue_deadline_falls BEFORE UPDATE OF deadline_us ON catalogue_clip
+    FOR EACH ROW WHEN (NEW.deadline_us > OLD.deadline_us) EXECUTE FUNCTION catalogue_deadline_falls();
+
+-- retain ends what is due, says that permits expired, keeps recipients, and numbers the log.
 GRANT SELECT ON catalogue_clip TO :"retain";
 GRANT UPDATE (state, shredded_us, deleted_us, removed, listed, end_us) ON catalogue_clip TO :"retain";
 GRANT DELETE, SELECT (clip) ON catalogue_header TO :"retain";
 GRANT SELECT, INSERT, UPDATE, DELETE ON catalogue_recipient TO :"retain";
-GRANT SELECT, INSERT ON catalogue_permit TO :"retain";
+GRANT INSERT ON catalogue_permit_step TO :"retain";
 GRANT DELETE, SELECT (camera, deadline_us) ON catalogue_background TO :"retain";
 GRANT SELECT, DELETE ON audit_pending TO :"retain";
 GRANT SELECT, INSERT ON audit_leaf, audit_checkpoint TO :"retain";
@@ -54,7 +77,7 @@ GRANT DELETE ON audit_leaf, audit_checkpoint, audit_viewing, audit_response, aud
 GRANT SELECT ON audit_viewing, audit_response, audit_cosignature TO :"retain";
 
 -- fsck reads all of it, accounts and sessions apart.
-GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, catalogue_recipient, catalogue_permit,
+GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, catalogue_recipient,
     audit_pending, audit_leaf, audit_tile, audit_checkpoint, audit_cosignature, audit_sequencer, audit_viewing, audit_response TO :"fsck";
 GRANT SELECT (camera, deadline_us) ON catalogue_background TO :"fsck";
 COMMIT;

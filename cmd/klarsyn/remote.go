@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"klarsyn/api"
+	"klarsyn/policy"
+)
+
+// remoteTime bounds one request to a server.
+const remoteTime = time.Minute
+
+// remoteDesk asks a server, with the rights of the session whose token it has.
+type remoteDesk struct {
+	base   *url.URL
+	token  string
+	client *http.Client
+}
+
+func newRemoteDesk(server, tokenFile string) (*remoteDesk, error) {
+	base, err := serverAddress(server)
+	if err != nil {
+		return nil, err
+	}
+	if tokenFile == "" {
+		return nil, usageError{errors.New("--token-file is missing: klarsyn login writes one")}
+	}
+	b, err := os.ReadFile(tokenFile)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--token-file: %w; klarsyn login writes one", err)}
+	}
+	return &remoteDesk{base, strings.TrimSpace(string(b)), remoteClient()}, nil
+}
+
+// remoteClient follows no redirect: it would carry a password or a token to where nobody said that it may go.
+func remoteClient() *http.Client {
+	return &http.Client{Timeout: remoteTime, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// serverAddress refuses an address over which a token or a password would travel in the clear.
+func serverAddress(server string) (*url.URL, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, usageError{errors.New("--server: want https://HOST[:PORT], without a login in it")}
+	}
+	if host := u.Hostname(); u.Scheme == "http" && host != "127.0.0.1" && host != "::1" && host != "localhost" {
+		return nil, usageError{errors.New("--server: http carries the token in the clear: want https://, or an address of this machine")}
+	}
+	return u, nil
+}
+
+func (d *remoteDesk) close() error { return nil }
+
+// ask sends a request and reads its answer into out.
+func (d *remoteDesk) ask(ctx context.Context, method, path string, query url.Values, body []byte, out any) error {
+	u := *d.base
+	u.Path, u.RawQuery = path, query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+d.token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/yaml")
+	}
+	res, err := d.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("asking the server: %w", err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("asking the server: %w", err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return problemOf(res.StatusCode, answer)
+	}
+	if raw, ok := out.(*[]byte); ok {
+		*raw = answer
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("the server's answer makes no sense: is it klarsyn serve? %w", err)
+	}
+	return nil
+}
+
+// problemOf is what the server says is wrong.
+func problemOf(status int, body []byte) error {
+	var p api.Problem
+	if json.Unmarshal(body, &p) != nil || p.Title == "" {
+		return fmt.Errorf("the server answers %d: is it klarsyn serve?", status)
+	}
+	lines := []string{strings.TrimSuffix(p.Title, ".") + ": " + p.Detail}
+	for _, e := range p.Errors {
+		lines = append(lines, e.Message)
+	}
+	err := errors.New(strings.Join(lines, "\n"))
+	if status == http.StatusUnauthorized {
+		err = errors.New("the server does not know the token (any more): get a new one with klarsyn login")
+	}
+	if status < 500 {
+		return usageError{err}
+	}
+	return err
+}
+
+func (d *remoteDesk) Apply(ctx context.Context, _ string, text []byte, try bool) (api.Plan, error) {
+	var p api.Plan
+	err := d.ask(ctx, http.MethodPost, "/api/v1/square", url.Values{"dry_run": {fmt.Sprint(try)}}, text, &p)
+	return p, err
+}
+
+func (d *remoteDesk) Simulate(ctx context.Context, _ string, text []byte) (api.Plan, error) {
+	var p api.Plan
+	err := d.ask(ctx, http.MethodPost, "/api/v1/permits/simulate", nil, text, &p)
+	return p, err
+}
+
+func (d *remoteDesk) Document(ctx context.Context) ([]byte, error) {
+	var text []byte
+	err := d.ask(ctx, http.MethodGet, "/api/v1/square", nil, nil, &text)
+	return text, err
+}
+
+func (d *remoteDesk) Explain(ctx context.Context, cam string, at time.Time) (policy.Answer, error) {
+	var a policy.Answer
+	err := d.ask(ctx, http.MethodGet, "/api/v1/permits/explain", url.Values{"camera": {cam}, "at": {at.Format(time.RFC3339Nano)}}, nil, &a)
+	return a, err
+}
+
+func loginCommand(std stdio) *cobra.Command {
+	var server, name, passwordFile, tokenFile string
+	cmd := &cobra.Command{
+		Use:   "login",
+		Short: "Get a token of a server for other commands",
+		Long: `login begins a session at a klarsyn serve and writes its token to a file of mode 0600, for commands with --server. The
+session is the same as in a browser: 15 minutes idle, 8 hours at most.`,
+		Example: "  klarsyn login --server https://square.example --name anna --password-file pw --token-file token",
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			base, err := serverAddress(server)
+			if err != nil {
+				return err
+			}
+			b, err := os.ReadFile(passwordFile)
+			if err != nil {
+				return usageError{fmt.Errorf("--password-file: %w", err)}
+			}
+			password, _, _ := strings.Cut(string(b), "\n")
+			token, err := logIn(cmd.Context(), base, name, strings.TrimRight(password, "\r"))
+			if err != nil {
+				return err
+			}
+			if err := os.Remove(tokenFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return usageError{fmt.Errorf("--token-file: %w", err)}
+			}
+			if err := os.WriteFile(tokenFile, []byte(token+"\n"), 0o600); err != nil {
+				return usageError{fmt.Errorf("--token-file: %w", err)}
+			}
+			fmt.Fprintf(std.out, "Logged in as %s; the token is in %s.\n", name, tokenFile)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&server, "server", "", "address of klarsyn serve (required)")
+	f.StringVar(&name, "name", "", "account name (required)")
+	f.StringVar(&passwordFile, "password-file", "", "file with the password on its first line (required)")
+	f.StringVar(&tokenFile, "token-file", "", "file to write the token to (required)")
+	for _, flag := range []string{"server", "name", "password-file", "token-file"} {
+		require(cmd, flag)
+	}
+	return cmd
+}
+
+func logIn(ctx context.Context, base *url.URL, name, password string) (string, error) {
+	body, err := json.Marshal(map[string]string{"user": name, "password": password})
+	if err != nil {
+		return "", err
+	}
+	u := *base
+	u.Path = "/api/v1/login"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := remoteClient().Do(req)
+	if err != nil {
+		return "", fmt.Errorf("logging in: %w", err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return "", fmt.Errorf("logging in: %w", err)
+	}
+	if res.StatusCode != http.StatusOK {
+		var p api.Problem
+		if json.Unmarshal(answer, &p) == nil && p.Title != "" {
+			return "", usageError{fmt.Errorf("%s: %s", p.Title, p.Detail)}
+		}
+		return "", fmt.Errorf("the server answers %d: is it klarsyn serve?", res.StatusCode)
+	}
+	for _, c := range res.Cookies() {
+		if strings.HasSuffix(c.Name, "klarsyn") {
+			return c.Value, nil
+		}
+	}
+	return "", errors.New("the server gave no session: is it klarsyn serve?")
+}
