@@ -174,7 +174,7 @@ func (p *planned) planPermit(at string, d *described, pc permitConfig, on standi
 	}
 	if pc.State == was && was != policy.Draft {
 		if what := decidedElse(have.Steps[len(have.Steps)-1], step); what != "" {
-			faults.add(at+".state", "%s: permit %s is %[1]s already, %s: a decision that was made stays as klarsyn get shows it", pc.State, pc.Ref(), what)
+			faults.add(at+".state", "%s: permit %s is that already, %s: a decision that was made stays as klarsyn get shows it", pc.State, pc.Ref(), what)
 			return
 		}
 	}
@@ -187,8 +187,8 @@ func (p *planned) planPermit(at string, d *described, pc permitConfig, on standi
 			p.application.Drafts = append(p.application.Drafts, pc.Permit)
 		}
 		return
-	case pc.State == policy.Active && was == policy.Superseded, pc.State == policy.Active && was == policy.Expired:
-		return // it was: a file may go on naming what is over by itself
+	case (was == policy.Superseded || was == policy.Expired) && ever(have, pc.State):
+		return // a file may go on naming what is over by itself
 	case pc.State == policy.Active && was == policy.Suspended:
 		p.change("permit", pc.Ref(), "active again")
 	case pc.State == policy.Active && was == policy.Draft:
@@ -235,6 +235,11 @@ func decidedElse(taken, step policy.Step) string {
 		return "with another effective"
 	}
 	return ""
+}
+
+// ever reports whether a version was in a state.
+func ever(v policy.Version, state policy.PermitState) bool {
+	return slices.ContainsFunc(v.Steps, func(s policy.Step) bool { return s.State == state })
 }
 
 // laterUnlawful reports whether somebody found out that what was revoked should never have been.

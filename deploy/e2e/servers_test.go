@@ -163,7 +163,9 @@ func TestServersDatabaseStops(t *testing.T) {
 	d := startDemo(t, t.TempDir(), append(s.flags, "--clip", "4s", "--retention", "5m", "--tour=false")...)
 	investigator := d.as(t, "investigator")
 	before := investigator.stored("k1", 90*time.Second)
+	auditor := d.as(t, "auditor")
 	s.postgres.Stop()
+	stopped := time.Now()
 	testenv.Eventually(t, 30*time.Second, "nothing is served without the log", func() bool {
 		a := investigator.look(before.ID)
 		if a.status == 200 || strings.Contains(string(a.body), canary) {
@@ -187,10 +189,45 @@ func TestServersDatabaseStops(t *testing.T) {
 	if a := investigator.look(before.ID); a.status != 200 || decode(t, a.body).frames != before.Frames {
 		t.Errorf("a look afterwards: %d", a.status)
 	}
+	for _, id := range cameras {
+		permitsWereAway(t, investigator, auditor, id, stopped, back)
+	}
 	if code := d.Stop(t, time.Minute); code != 0 {
 		t.Errorf("the demo ended with %d", code)
 	}
 	clean(t, fsck(t, d.data, "--stray", "3m"))
+}
+
+// permitsWereAway sees what became of a camera while nobody could read its permit: the open clip was finished in the spool and
+// stored later, none was begun, and the timeline says whose fault that was.
+func permitsWereAway(t *testing.T, investigator, auditor *visitor, camera string, stopped, back time.Time) {
+	t.Helper()
+	finished := false
+	for _, c := range investigator.clips(camera) {
+		if c.From.After(stopped.Add(time.Second)) && c.From.Before(back.Add(-time.Second)) {
+			t.Errorf("camera %s: clip %s was begun at %s, while nobody could say that it may", camera, c.ID, c.From)
+		}
+		if c.To != nil && c.To.After(stopped) && c.From.Before(stopped) {
+			finished = true
+			if c.State != "committed" && c.State != "partial" {
+				t.Errorf("camera %s: the clip that was open is %s", camera, c.State)
+			}
+		}
+	}
+	if !finished {
+		t.Errorf("camera %s: the clip that was open when the database stopped is not there", camera)
+	}
+	var body struct{ Intervals []stretch }
+	auditor.read("/api/v1/cameras/"+camera+"/timeline", url.Values{"from": {stopped.Add(6 * time.Second).Format(time.RFC3339Nano)},
+		"to": {back.Add(-time.Second).Format(time.RFC3339Nano)}}, &body)
+	for _, s := range body.Intervals {
+		if s.Cause != "our-fault" {
+			t.Errorf("camera %s: from %s to %s the cause is %s (%s)", camera, s.From, s.To, s.Cause, s.Detail)
+		}
+	}
+	if len(body.Intervals) == 0 {
+		t.Errorf("camera %s: the timeline says nothing of the outage", camera)
+	}
 }
 
 // script runs a script of deploy/roles.

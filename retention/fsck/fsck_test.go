@@ -244,8 +244,28 @@ func TestBrokenInvariants(t *testing.T) {
 		"a camera that the permit does not cover": {"I5", func(s *site) string {
 			document := `{"id":"plattan","version":2,"basis":"assessment","cameras":["k9"],"valid_from":"2026-01-01T00:00:00Z","retention":"PT1H","purposes":["x"],"min_cell":0}`
 			s.exec(`INSERT INTO catalogue_permit (id, version, document, activated_us) VALUES ('plattan', 2, $1, 1)`, document)
+			s.exec(`INSERT INTO catalogue_permit_step (id, version, step, state, at_us, actor) VALUES ('plattan', 2, 1, 'ended', 1, 'x')`)
 			s.exec(`UPDATE catalogue_clip SET permit_version = 2 WHERE id = $1`, s.clips[retention.Committed].ID)
-			return s.clips[retention.Committed].ID
+			return s.clips[retention.Committed].ID + " of camera k1 was recorded"
+		}},
+		"a version that nobody put in force": {"I5", func(s *site) string {
+			s.exec(`INSERT INTO catalogue_permit (id, version, document, activated_us) SELECT id, 3, json_set(document, '$.version', 3), 1 FROM catalogue_permit`)
+			s.exec(`UPDATE catalogue_clip SET permit_version = 3 WHERE id = $1`, s.clips[retention.Committed].ID)
+			return "plattan@3, which was never activated"
+		}},
+		"a clip that reaches over the hours of its permit": {"I5", func(s *site) string {
+			// Noon in UTC is one o'clock in Stockholm. Of the clips there the open one alone is not over when the hours are.
+			hours := `{"weekly":[{"days":["mon","tue","wed","thu","fri","sat","sun"],"from":"00:00","to":"13:00:12"}]}`
+			s.exec(`UPDATE catalogue_permit SET document = json_set(document, '$.schedule', json($1))`, hours)
+			s.exec(`UPDATE catalogue_clip SET counted_us = $1, deadline_us = $2 WHERE id = $3`, noon.Add(5*time.Second).UnixMicro(),
+				noon.Add(time.Hour).UnixMicro(), s.clips[retention.Pending].ID)
+			return s.clips["second"].ID + " of camera k1 reaches to"
+		}},
+		"a deadline that a later version would have moved": {"I5", func(s *site) string {
+			s.exec(`INSERT INTO catalogue_permit (id, version, document, activated_us) SELECT id, 2, json_set(document, '$.version', 2, '$.retention', 'PT30M'), 1 FROM catalogue_permit`)
+			s.exec(`INSERT INTO catalogue_permit_step (id, version, step, state, at_us, actor) VALUES ('plattan', 2, 1, 'active', $1, 'x')`, noon.Add(12*time.Second).UnixMicro())
+			s.exec(`UPDATE catalogue_clip SET deadline_us = start_us + 1800000000 WHERE state <> 'deleted' AND id <> $1`, s.clips[retention.Partial].ID)
+			return s.clips[retention.Partial].ID
 		}},
 		"one header for two clips": {"I9", func(s *site) string {
 			s.exec(`UPDATE catalogue_header SET header = (SELECT header FROM catalogue_header WHERE clip = $1) WHERE clip = $2`,
