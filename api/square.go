@@ -51,6 +51,7 @@ type Plan struct {
 	Effects  []PlannedEffect `json:"effects" doc:"which cameras start and stop at once"`
 	Moved    PlannedMove     `json:"moved" doc:"what is stored and deleted earlier"`
 	Sights   []PlannedSight  `json:"sights" doc:"who could see what then"`
+	Warnings []string        `json:"warnings,omitempty" doc:"what software cannot enforce and somebody should see to"`
 	Next     []string        `json:"next,omitempty" doc:"what is left to do by hand"`
 }
 

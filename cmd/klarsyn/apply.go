@@ -299,6 +299,9 @@ func printPlan(w io.Writer, p api.Plan) {
 	if p.Moved.Clips > 0 {
 		fmt.Fprintf(w, "clips    %d are deleted earlier, %d of them at once (%d bytes in all)\n", p.Moved.Clips, p.Moved.Due, p.Moved.Bytes)
 	}
+	for _, warning := range p.Warnings {
+		fmt.Fprintf(w, "warning  %s\n", warning)
+	}
 	if !p.Applied {
 		fmt.Fprintf(w, "Nothing was changed: this was a try over revision %d.\n", p.Base)
 		return

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -52,22 +53,23 @@ func (h *holding) group(cam string) string {
 	return policy.DefaultGroup
 }
 
-// minCell is the smallest count that may be shown of a camera now: the permit that decides says it.
+// minCell is the smallest count that may be shown of a camera: the largest that a permit in force demands; where none is, that
+// any permit of the camera ever demanded.
 func (h *holding) minCell(id camera.ID, now time.Time) int {
-	answer := h.permits.Decide(string(id), now)
-	if p, ok := h.permits.Get(answer.Permit, answer.Version); ok && answer.Counting {
-		return p.MinCell
-	}
-	// Outside every permit the largest cell that any of the camera's permits demands.
-	largest := 0
-	for _, p := range h.permits.All() {
-		for _, c := range p.Cameras {
-			if c == string(id) {
-				largest = max(largest, p.MinCell)
-			}
+	active, ever := 0, 0
+	for _, v := range h.permits.Versions() {
+		if !slices.Contains(v.Permit.Cameras, string(id)) {
+			continue
+		}
+		ever = max(ever, v.Permit.MinCell)
+		if v.StateAt(now) == policy.Active {
+			active = max(active, v.Permit.MinCell)
 		}
 	}
-	return largest
+	if active > 0 {
+		return active
+	}
+	return ever
 }
 
 // masks are those that permits in force demand of a camera.

@@ -67,28 +67,68 @@ func (q *question) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(q.desc, prometheus.GaugeValue, v)
 }
 
-// meter adds what an ingest counts.
-func (in *ingest) meter(m meter) {
-	for _, ch := range in.running() {
-		l := prometheus.Labels{"camera": string(ch.camera.ID)}
-		m.counter("klarsyn_frames_total", "Access units received from a camera.", l, func() int64 { return ch.worker.Stats().Frames })
-		m.counter("klarsyn_frames_dropped_total", "Access units turned away because the recorder could not keep up.", l, func() int64 { return ch.worker.Stats().Dropped })
-		m.counter("klarsyn_sessions_ended_total", "Camera sessions that ended or could not begin.", l, func() int64 { return ch.worker.Stats().Downs })
-		m.counter("klarsyn_losses_total", "Holes within a camera's sessions: pictures that did not come, or not whole.", l, func() int64 { return ch.worker.Stats().Losses })
-		m.gauge("klarsyn_audio_tracks", "Audio tracks that a camera offered in its newest session; none is taken.", l, func() int64 { return int64(ch.client.Stats().AudioTracks) })
-		m.counter("klarsyn_packets_lost_total", "Gaps in a camera's RTP sequence.", l, func() int64 { return int64(ch.client.Stats().PacketsLost) })
-		m.counter("klarsyn_decode_errors_total", "Packets or access units of a camera that made no sense.", l, func() int64 { return int64(ch.client.Stats().DecodeErrors) })
-		m.counter("klarsyn_vision_restarts_total", "Restarts of the counting child.", l, func() int64 { return int64(ch.counter.Stats().Restarts) })
-		m.counter("klarsyn_vision_passed_total", "Pictures that were not looked at, as nothing had moved: they have the count of the one before.", l, func() int64 { return int64(ch.counter.Stats().Passed) })
-		m.counter("klarsyn_vision_refused_total", "Pictures that were too large, or of too many units, for the counting child.", l, func() int64 { return int64(ch.counter.Stats().Refused) })
-		m.gauge("klarsyn_vision_gate_open", "1 while pictures may be passed over when their sizes tell that nothing moves; 0 while that is learnt, and where sizes do not tell.", l, func() int64 {
+// perCamera is what an ingest counts of each camera.
+type perCamera struct {
+	name, help string
+	kind       prometheus.ValueType
+	value      func(ch *channel) int64
+}
+
+func perCameraMetrics() []perCamera {
+	const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+	return []perCamera{
+		{"klarsyn_frames_total", "Access units received from a camera.", counter, func(ch *channel) int64 { return ch.worker.Stats().Frames }},
+		{"klarsyn_frames_dropped_total", "Access units turned away because the recorder could not keep up.", counter, func(ch *channel) int64 { return ch.worker.Stats().Dropped }},
+		{"klarsyn_sessions_ended_total", "Camera sessions that ended or could not begin.", counter, func(ch *channel) int64 { return ch.worker.Stats().Downs }},
+		{"klarsyn_losses_total", "Holes within a camera's sessions: pictures that did not come, or not whole.", counter, func(ch *channel) int64 { return ch.worker.Stats().Losses }},
+		{"klarsyn_audio_tracks", "Audio tracks that a camera offered in its newest session; none is taken.", gauge, func(ch *channel) int64 { return int64(ch.client.Stats().AudioTracks) }},
+		{"klarsyn_packets_lost_total", "Gaps in a camera's RTP sequence.", counter, func(ch *channel) int64 { return int64(ch.client.Stats().PacketsLost) }},
+		{"klarsyn_decode_errors_total", "Packets or access units of a camera that made no sense.", counter, func(ch *channel) int64 { return int64(ch.client.Stats().DecodeErrors) }},
+		{"klarsyn_vision_restarts_total", "Restarts of the counting child.", counter, func(ch *channel) int64 { return int64(ch.counter.Stats().Restarts) }},
+		{"klarsyn_vision_passed_total", "Pictures that were not looked at, as nothing had moved: they have the count of the one before.", counter, func(ch *channel) int64 { return int64(ch.counter.Stats().Passed) }},
+		{"klarsyn_vision_refused_total", "Pictures that were too large, or of too many units, for the counting child.", counter, func(ch *channel) int64 { return int64(ch.counter.Stats().Refused) }},
+		{"klarsyn_vision_dropped_total", "Pictures that the counting child was too slow for.", counter, func(ch *channel) int64 { return int64(ch.counter.Stats().Dropped) }},
+		{"klarsyn_frames_refused_total", "Access units of a camera that came and that its permit did not let be recorded.", counter, func(ch *channel) int64 { return ch.worker.Stats().Refused }},
+		{"klarsyn_vision_gate_open", "1 while pictures may be passed over when their sizes tell that nothing moves; 0 while that is learnt, and where sizes do not tell.", gauge, func(ch *channel) int64 {
 			if ch.counter.Stats().Gate == vision.GateOpen {
 				return 1
 			}
 			return 0
-		})
-		m.counter("klarsyn_vision_dropped_total", "Pictures that the counting child was too slow for.", l, func() int64 { return int64(ch.counter.Stats().Dropped) })
+		}},
 	}
+}
+
+// cameraMetrics tells them of the cameras that there are: what is applied adds some and removes others.
+type cameraMetrics struct {
+	in    *ingest
+	descs []*prometheus.Desc
+}
+
+func newCameraMetrics(in *ingest) *cameraMetrics {
+	c := &cameraMetrics{in: in}
+	for _, m := range perCameraMetrics() {
+		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, []string{"camera"}, nil))
+	}
+	return c
+}
+
+func (c *cameraMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d
+	}
+}
+
+func (c *cameraMetrics) Collect(ch chan<- prometheus.Metric) {
+	for _, cam := range c.in.running() {
+		for i, m := range perCameraMetrics() {
+			ch <- prometheus.MustNewConstMetric(c.descs[i], m.kind, float64(m.value(cam)), string(cam.camera.ID))
+		}
+	}
+}
+
+// meter adds what an ingest counts.
+func (in *ingest) meter(m meter) {
+	m.registry.MustRegister(newCameraMetrics(in))
 	m.counter("klarsyn_clips_reserved_total", "Clips begun.", nil, func() int64 { return in.intake.Stats().Reserved })
 	m.counter("klarsyn_clips_committed_total", "Clips stored and verified.", nil, func() int64 { return in.intake.Stats().Committed })
 	m.counter("klarsyn_clips_lost_total", "Clips of which nothing could be kept.", nil, func() int64 { return in.intake.Stats().Lost })

@@ -206,6 +206,9 @@ func (p *planned) planPermit(at string, d *described, pc permitConfig, on standi
 			details = append(differences(*before, pc.Permit), intrusions(*before, pc.Permit)...)
 		}
 		p.change("permit", pc.Ref(), "activated", details...)
+		for _, w := range pc.Warnings(on.now) {
+			p.Warnings = append(p.Warnings, pc.Ref()+": "+w)
+		}
 		inForce[pc.ID] = &pc.Permit
 	case pc.State == policy.Revoked && was != policy.Draft:
 		details := []string{"reason: " + pc.Reason}
