@@ -132,6 +132,8 @@ func (v Version) decide(camera string, t time.Time) Answer {
 		a.Cause, a.Clause, a.Detail = CauseSuspended, ClauseState, "the permit is suspended"
 	case state == Expired:
 		a.Clause, a.Detail = ClauseEnd, "the permit ended on "+p.Ends().In(stockholm).Format("2006-01-02 15:04")
+	case state == Draft:
+		a.Clause, a.Detail = ClauseState, "the version is not in force yet"
 	case state != Active:
 		a.Clause, a.Detail = ClauseState, "the version is "+string(state)
 	case t.Before(p.ValidFrom):

@@ -42,7 +42,7 @@ func (in *ingest) channel(held *holding, cc cameraConfig) (*channel, error) {
 	}
 	masks := held.masks(cam.ID, s.clock.Receiving())
 	cam.Profile.Masks = append(cam.Profile.Masks, masks...)
-	client, err := rtsp.New(cam, rtsp.Config{Now: s.clock.Receiving, Log: s.logger})
+	client, err := rtsp.New(cam, rtsp.Config{Now: s.clock.Receiving, Log: s.logger, Offered: (&sound{site: s, camera: cam.ID}).offered})
 	if err != nil {
 		return nil, err
 	}

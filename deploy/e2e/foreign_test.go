@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/pem"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -137,6 +138,7 @@ func TestForeignCameras(t *testing.T) {
 	if told := in.metric(t, "klarsyn_audio_tracks"); told != sound {
 		t.Errorf("%g audio tracks are told of %g that were offered", told, sound)
 	}
+	soundIsLogged(t, visitorOf(t, in.installation, "auditor"), cases)
 	if code := in.ingest.Stop(t, 40*time.Second); code != 0 {
 		t.Errorf("ingest ended with %d", code)
 	}
@@ -144,6 +146,33 @@ func TestForeignCameras(t *testing.T) {
 		t.Run(name, func(t *testing.T) { recordedForeign(t, in, name, c) })
 	}
 	clean(t, fsck(t, in.data))
+}
+
+// soundIsLogged sees that the log says of each camera whether it offered sound, and that none was taken.
+func soundIsLogged(t *testing.T, auditor *visitor, cases map[string]foreign) {
+	t.Helper()
+	var page struct {
+		Entries []struct {
+			Entry struct {
+				Object, Result string
+				Details        map[string]string
+			}
+		}
+	}
+	auditor.read("/api/v1/audit", url.Values{"event": {"audio-checked"}, "limit": {"200"}}, &page)
+	said := map[string]string{}
+	for _, e := range page.Entries {
+		said[strings.TrimPrefix(e.Entry.Object, "camera:")] = e.Entry.Details["tracks"] + " " + e.Entry.Result
+	}
+	for name, c := range cases {
+		want := "0 no sound"
+		if c.sound || c.vlc {
+			want = "1 not taken"
+		}
+		if said[name] != want {
+			t.Errorf("camera %s: the log says of its sound %q, want %q", name, said[name], want)
+		}
+	}
 }
 
 // served is a camera's name at the server.
