@@ -273,6 +273,9 @@ func TestOpenAPI(t *testing.T) {
 	if doc.OpenAPI != "3.1.0" || doc.Components.Schemas["Problem"] == nil || strings.Contains(string(res.body), "ErrorModel") {
 		t.Errorf("openapi %s, schemas %v", doc.OpenAPI, doc.Components.Schemas)
 	}
+	if square, _ := json.Marshal(doc.Paths["/api/v1/square"]["get"]); !strings.Contains(string(square), `"application/yaml"`) || strings.Contains(string(square), "base64") {
+		t.Errorf("the square is described as %s", square)
+	}
 	for _, r := range w.server.engine.Routes() {
 		path := strings.ReplaceAll(r.Path, ":id", "{id}")
 		if strings.HasPrefix(path, "/api/") && doc.Paths[path][strings.ToLower(r.Method)] == nil {

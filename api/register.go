@@ -48,7 +48,8 @@ func (s *Server) registerAPI(h huma.API) {
 		"A try of anything, for who decides about permits. A try of what you may change is POST /api/v1/square?dry_run=true."), s.simulate)
 	add(s, h, op("GET", "/api/v1/register", "register", "The register (förteckning, KBL 10 §)", 403, 429, 503).says(
 		"The five mandated items and the history, until five years after the end. That it is made is logged."), s.registerJSON)
-	add(s, h, op("GET", "/api/v1/square", "square", "What holds of the square, as YAML", 403, 429, 503), s.document)
+	add(s, h, op("GET", "/api/v1/square", "square", "What holds of the square", 403, 429, 503).yaml().says(
+		"A description that POST takes, with the addresses of cameras: for those who may change some of it."), s.document)
 	add(s, h, op("POST", "/api/v1/square", "apply", "Put a description of the square in force", 400, 403, 409, 413, 422, 429, 503).large().says(
 		"YAML, as klarsyn apply takes it. Permits and groups are for compliance officers, cameras for operators; accounts are changed on the machine itself. "+
 			"All of it is changed, in one transaction, or nothing."), s.applySquare)
@@ -94,6 +95,12 @@ func (o operation) says(text string) operation { o.Description = text; return o 
 
 // large says that the body may be a description of a square.
 func (o operation) large() operation { o.MaxBodyBytes = maxDescription + 1; return o }
+
+// yaml says that the answer is a description of a square.
+func (o operation) yaml() operation {
+	o.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{descriptionMedia: {Schema: &huma.Schema{Type: "string"}}}}}
+	return o
+}
 
 // open says that no session is needed.
 func (o operation) open() operation { o.Security = []map[string][]string{}; return o }

@@ -164,6 +164,8 @@ func (p Plan) filled() Plan {
 	return p
 }
 
+const descriptionMedia = "application/yaml"
+
 type documentOutput struct {
 	ContentType string `header:"Content-Type"`
 	Body        []byte
@@ -175,7 +177,7 @@ func (s *Server) document(ctx context.Context, _ *struct{}) (*documentOutput, er
 	if err != nil {
 		return nil, unavailable("catalogue", err)
 	}
-	return &documentOutput{ContentType: "application/yaml", Body: text}, nil
+	return &documentOutput{ContentType: descriptionMedia, Body: text}, nil
 }
 
 type permitsOutput struct {

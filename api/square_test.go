@@ -54,7 +54,7 @@ func TestWhoMayApplyWhat(t *testing.T) {
 		"investigator, a permit":                   {policy.Investigator, "permit plattan@3 activated", forbidden},
 		"dashboard viewer, a permit":               {policy.DashboardViewer, "permit plattan@3 activated", forbidden},
 		"a stranger, a permit":                     {"", "permit plattan@3 activated", "not-logged-in"},
-		"compliance officer, something unheard of": {policy.ComplianceOfficer, "user x changed", usersLocal},
+		"compliance officer, something unheard of": {policy.ComplianceOfficer, "witness w1 changed", usersLocal},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -606,7 +606,7 @@ func (m *memorySquare) Apply(_ context.Context, _ policy.Subject, text []byte, t
 		if len(words) == 0 || line == "nothing" {
 			continue
 		}
-		if len(words) != 3 || !slices.Contains([]string{"camera", "group", "user", "permit"}, words[0]) {
+		if len(words) != 3 || !slices.Contains([]string{"camera", "group", "user", "permit", "witness"}, words[0]) {
 			wrong = append(wrong, fmt.Errorf("description:%d:1: %q: want a kind, an id and what changes", i+1, line))
 			continue
 		}
