@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ type RegisterRow struct {
 	Regime     Regime           `json:"regime"`
 	Duty       string           `json:"register"` // mandatory or voluntary
 	State      PermitState      `json:"state"`
-	Start      time.Time        `json:"start"`
+	Start      time.Time        `json:"start,omitzero"`
 	End        time.Time        `json:"end,omitzero"`
 	History    []RegisterChange `json:"history"`
 }
@@ -91,7 +92,7 @@ func (s *Permits) registerRow(newest Version, now time.Time) RegisterRow {
 			}
 		}
 	}
-	slices.SortStableFunc(row.History, func(a, b RegisterChange) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(row.History, func(a, b RegisterChange) int { return cmp.Or(a.At.Compare(b.At), a.Version-b.Version) })
 	switch row.State {
 	case Expired:
 		row.End = p.Ends()

@@ -193,7 +193,7 @@ func readFile(path string) (name string, text []byte, err error) {
 }
 
 // maxDescription bounds a description: a thousand cameras fit.
-const maxDescription = 4 << 20
+const maxDescription = 1 << 20
 
 func applyCommand(std stdio) *cobra.Command {
 	var t target

@@ -21,6 +21,7 @@ type planned struct {
 	application catalogue.Application
 	users       []userChange
 	next        *holding
+	place       place // of the description
 }
 
 type userChange struct {
@@ -39,7 +40,7 @@ type standing struct {
 
 // plan compares a description with what holds. What cannot become of it is named with line and column.
 func plan(d *described, on standing, who policy.Subject) (*planned, error) {
-	p := &planned{application: catalogue.Application{Base: on.holding.revision, Who: who}}
+	p := &planned{application: catalogue.Application{Base: on.holding.revision, Who: who}, place: d.place}
 	p.Base, p.Revision = on.holding.revision, on.holding.revision
 	p.Changes, p.Effects, p.Sights = []api.PlannedChange{}, []api.PlannedEffect{}, []api.PlannedSight{}
 	faults := &faultList{place: d.place}

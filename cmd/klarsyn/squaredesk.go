@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"klarsyn/api"
@@ -19,8 +20,14 @@ type squareDesk struct {
 	books *catalogue.Catalogue
 }
 
+// sentDescription is the name of a description that came without one.
+const sentDescription = "description"
+
 func (d squareDesk) Apply(ctx context.Context, who policy.Subject, text []byte, try bool, may func([]string) error) (api.Plan, error) {
-	p, err := d.site.apply(ctx, "description", text, who, try, func(p *planned) error {
+	p, err := d.site.apply(ctx, sentDescription, text, who, try, func(p *planned) error {
+		if err := filesFromAfar(p, d.site.current.now()); err != nil {
+			return err
+		}
 		var kinds []string
 		for _, c := range p.Changes {
 			if !contains(kinds, c.What) {
@@ -30,6 +37,27 @@ func (d squareDesk) Apply(ctx context.Context, who policy.Subject, text []byte, 
 		return may(kinds)
 	})
 	return p, apiError(err)
+}
+
+// sentFiles is the folder of the files that a description may name which came through a server.
+const sentFiles = "cameras"
+
+// filesFromAfar refuses a camera whose files somebody chose who is not on this machine, but for those in one folder: the
+// recorder sends the first line of a password file to where the camera is said to be.
+func filesFromAfar(p *planned, held *holding) error {
+	faults := &faultList{place: p.place}
+	for i, cc := range p.next.Cameras {
+		before, _ := held.camera(camera.ID(cc.ID))
+		for field, paths := range map[string][2]string{
+			"password_file": {before.PasswordFile, cc.PasswordFile}, "ca_file": {before.CAFile, cc.CAFile}, "profile": {before.Profile, cc.Profile},
+		} {
+			if now := paths[1]; now != "" && now != paths[0] && (!filepath.IsLocal(now) || filepath.Dir(filepath.Clean(now)) != sentFiles) {
+				faults.add(fmt.Sprintf("$.cameras[%d].%s", i, field), "%s: through a server a description may name files in the folder %s alone, such as %s/%s",
+					now, sentFiles, sentFiles, cc.ID)
+			}
+		}
+	}
+	return faults.err()
 }
 
 // apiError speaks the interface's errors.

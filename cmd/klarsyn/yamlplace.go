@@ -183,6 +183,10 @@ type scalarCheck struct{ faults *faultList }
 
 func (c scalarCheck) Visit(node ast.Node) ast.Visitor {
 	switch node := node.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
+		// A few names that stand for one another multiply into more than a machine holds.
+		c.faults.add(node.GetPath(), "anchors, aliases and merges are not read: write out what is meant")
+		return nil
 	case *ast.NanNode, *ast.InfinityNode:
 		c.faults.add(node.GetPath(), "want a number that is one")
 	case *ast.MappingValueNode:
