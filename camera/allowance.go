@@ -64,7 +64,6 @@ const rateSpan = time.Second
 
 // rate tells how many pictures come in a second.
 type rate struct {
-	first  time.Duration
 	recent []time.Duration // DTS of the pictures of the last second
 	known  bool
 }

@@ -143,7 +143,7 @@ type target struct {
 }
 
 func (t *target) flags(cmd *cobra.Command) {
-	t.common.optionalFlags(cmd)
+	t.optionalFlags(cmd)
 	cmd.Flags().StringVar(&t.server, "server", "", "instead: address of a klarsyn serve, such as https://square.example")
 	cmd.Flags().StringVar(&t.tokenFile, "token-file", "", "file with the token that klarsyn login wrote, for --server")
 	cmd.Flags().BoolVar(&t.asJSON, "json", false, "print JSON")

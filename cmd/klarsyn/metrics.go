@@ -33,13 +33,13 @@ func metricsHandler(r *prometheus.Registry) http.Handler {
 // meter registers numbers that are read when somebody asks.
 type meter struct{ registry *prometheus.Registry }
 
-func (m meter) counter(name, help string, labels prometheus.Labels, read func() int64) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels},
+func (m meter) counter(name, help string, read func() int64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
 		func() float64 { return float64(read()) }))
 }
 
-func (m meter) gauge(name, help string, labels prometheus.Labels, read func() int64) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels},
+func (m meter) gauge(name, help string, read func() int64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
 		func() float64 { return float64(read()) }))
 }
 
@@ -129,28 +129,28 @@ func (c *cameraMetrics) Collect(ch chan<- prometheus.Metric) {
 // meter adds what an ingest counts.
 func (in *ingest) meter(m meter) {
 	m.registry.MustRegister(newCameraMetrics(in))
-	m.counter("klarsyn_clips_reserved_total", "Clips begun.", nil, func() int64 { return in.intake.Stats().Reserved })
-	m.counter("klarsyn_clips_committed_total", "Clips stored and verified.", nil, func() int64 { return in.intake.Stats().Committed })
-	m.counter("klarsyn_clips_lost_total", "Clips of which nothing could be kept.", nil, func() int64 { return in.intake.Stats().Lost })
-	m.counter("klarsyn_clip_bytes_total", "Sealed bytes stored.", nil, func() int64 { return in.intake.Stats().Bytes })
-	m.counter("klarsyn_gaps_total", "Interruptions of recording, whatever their cause.", nil, func() int64 { return in.intake.Stats().Gaps })
-	m.counter("klarsyn_samples_total", "Counts kept, one per zone and keyframe.", nil, in.samples.kept.Load)
-	m.counter("klarsyn_samples_unknown_total", "Of those: counts that are unknown.", nil, in.samples.unknown.Load)
-	m.counter("klarsyn_samples_dropped_total", "Counts that could not be kept.", nil, in.samples.dropped.Load)
+	m.counter("klarsyn_clips_reserved_total", "Clips begun.", func() int64 { return in.intake.Stats().Reserved })
+	m.counter("klarsyn_clips_committed_total", "Clips stored and verified.", func() int64 { return in.intake.Stats().Committed })
+	m.counter("klarsyn_clips_lost_total", "Clips of which nothing could be kept.", func() int64 { return in.intake.Stats().Lost })
+	m.counter("klarsyn_clip_bytes_total", "Sealed bytes stored.", func() int64 { return in.intake.Stats().Bytes })
+	m.counter("klarsyn_gaps_total", "Interruptions of recording, whatever their cause.", func() int64 { return in.intake.Stats().Gaps })
+	m.counter("klarsyn_samples_total", "Counts kept, one per zone and keyframe.", in.samples.kept.Load)
+	m.counter("klarsyn_samples_unknown_total", "Of those: counts that are unknown.", in.samples.unknown.Load)
+	m.counter("klarsyn_samples_dropped_total", "Counts that could not be kept.", in.samples.dropped.Load)
 }
 
 // meter adds what a retain counts.
 func (re *retain) meter(m meter) {
-	m.counter("klarsyn_clips_deleted_total", "Clips deleted, with a listing that proves it.", nil, func() int64 { return re.sweeper.Stats().Deleted })
-	m.gauge("klarsyn_audit_growth", "Entries that the audit log got in the last hour.", nil, re.growth.lately.Load)
-	m.gauge("klarsyn_audit_growth_alarm", "1 while that is more than log_alarm in square.yaml.", nil, re.growth.alarm)
-	m.counter("klarsyn_retain_faults_total", "Parts of retain that do not work while deletion goes on: alert above 0.", nil, re.faults.count)
-	m.counter("klarsyn_deletion_failures_total", "Passes in which something could not be deleted; it is tried again.", nil, func() int64 { return re.sweeper.Stats().Failures })
+	m.counter("klarsyn_clips_deleted_total", "Clips deleted, with a listing that proves it.", func() int64 { return re.sweeper.Stats().Deleted })
+	m.gauge("klarsyn_audit_growth", "Entries that the audit log got in the last hour.", re.growth.lately.Load)
+	m.gauge("klarsyn_audit_growth_alarm", "1 while that is more than log_alarm in square.yaml.", re.growth.alarm)
+	m.counter("klarsyn_retain_faults_total", "Parts of retain that do not work while deletion goes on: alert above 0.", re.faults.count)
+	m.counter("klarsyn_deletion_failures_total", "Passes in which something could not be deleted; it is tried again.", func() int64 { return re.sweeper.Stats().Failures })
 }
 
 // meter adds what every process can tell from the database.
 func (s *site) meter(m meter) {
-	m.gauge("klarsyn_log_reserve", "1 while room is kept for deletion and its log, 0 when the disk is full and it is spent; always 1 with a database server, whose disk has its own watch.", nil, func() int64 {
+	m.gauge("klarsyn_log_reserve", "1 while room is kept for deletion and its log, 0 when the disk is full and it is spent; always 1 with a database server, whose disk has its own watch.", func() int64 {
 		if s.reserve.kept() != nil {
 			return 0
 		}

@@ -129,7 +129,7 @@ func (p *planned) planPermits(d *described, on standing, faults *faultList) {
 		}
 	}
 	for _, i := range order {
-		p.planPermit(fmt.Sprintf("$.permits[%d]", i), d, d.Permits[i], on, inForce, faults)
+		p.planPermit(fmt.Sprintf("$.permits[%d]", i), d.Permits[i], on, inForce, faults)
 	}
 	for _, v := range on.versions {
 		s := lastState(v)
@@ -152,7 +152,7 @@ func lastState(v policy.Version) policy.PermitState {
 	return v.Steps[len(v.Steps)-1].State
 }
 
-func (p *planned) planPermit(at string, d *described, pc permitConfig, on standing, inForce map[string]*policy.Permit, faults *faultList) {
+func (p *planned) planPermit(at string, pc permitConfig, on standing, inForce map[string]*policy.Permit, faults *faultList) {
 	var have policy.Version
 	i := slices.IndexFunc(on.versions, func(v policy.Version) bool { return v.Permit.ID == pc.ID && v.Permit.Version == pc.Version })
 	if i >= 0 {

@@ -93,15 +93,15 @@ func watch(ctx context.Context, w *witness.Witness, metrics string) error {
 }
 
 func meterWitness(m meter, w *witness.Witness) {
-	m.counter("klarsyn_witness_rounds_total", "How often the witness looked at the log.", nil, func() int64 { return w.Stats().Rounds })
-	m.counter("klarsyn_witness_failures_total", "How often it could not, for reasons that pass.", nil, func() int64 { return w.Stats().Failures })
-	m.gauge("klarsyn_witness_alarm", "1 when the log is not what it was.", nil, func() int64 {
+	m.counter("klarsyn_witness_rounds_total", "How often the witness looked at the log.", func() int64 { return w.Stats().Rounds })
+	m.counter("klarsyn_witness_failures_total", "How often it could not, for reasons that pass.", func() int64 { return w.Stats().Failures })
+	m.gauge("klarsyn_witness_alarm", "1 when the log is not what it was.", func() int64 {
 		if w.Stats().Alarm {
 			return 1
 		}
 		return 0
 	})
-	m.gauge("klarsyn_witness_entries", "Entries of the log when it was last seen.", nil, func() int64 { return w.Stats().Size })
+	m.gauge("klarsyn_witness_entries", "Entries of the log when it was last seen.", func() int64 { return w.Stats().Size })
 	for name, at := range map[string]func(witness.Stats) time.Time{
 		"klarsyn_witness_seen_timestamp_seconds":       func(s witness.Stats) time.Time { return s.Seen },
 		"klarsyn_witness_checkpoint_timestamp_seconds": func(s witness.Stats) time.Time { return s.Signed },

@@ -19,7 +19,7 @@ func number(ctx context.Context, tx *sql.Tx, t *edge, leaves []pending, stamp ti
 		var move, remove inserted
 		for i, p := range some {
 			// What somebody else than Append put there is numbered all the same, and found by no search: a checker finds it.
-			e, _ := decode(p.entry) //nolint:errcheck // without an entry it has no columns
+			e, _ := decode(p.entry)
 			move.row(first+int64(i), p.id, stamp.UnixMicro(), p.at, string(e.Event), e.Actor, e.Object, e.Case, p.entry)
 			remove.value(p.id)
 			if err := t.add(ctx, tx, leaf.Hash(p.entry, stamp)); err != nil {

@@ -41,7 +41,7 @@ func (c *Catalogue) eraseUnlawful(ctx context.Context, tx *sql.Tx, p policy.Perm
 // move gives the clips of a condition earlier deadlines, each with a word in the log.
 func (c *Catalogue) move(ctx context.Context, tx *sql.Tx, rule, reason string, to func(counted time.Time, clip retention.Clip) time.Time, where string, args ...any) (Moved, error) {
 	var moved Moved
-	rows, err := tx.QueryContext(ctx, `SELECT counted_us, `+clipColumns+` FROM catalogue_clip WHERE `+where, args...)
+	rows, err := tx.QueryContext(ctx, `SELECT counted_us, `+clipColumns+` FROM catalogue_clip WHERE `+where, args...) //nolint:gosec // the conditions are written above
 	if err != nil {
 		return moved, err
 	}
