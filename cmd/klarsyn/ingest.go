@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"sync"
@@ -29,6 +30,7 @@ type ingest struct {
 	backgrounds *vault.Backgrounds
 	visionPath  string
 	views       *views
+	recalled    map[camera.ID]bool
 	samples     *sampler
 
 	mu      sync.Mutex
@@ -55,7 +57,7 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{site: s, intake: intake, visionPath: visionPath, views: newViews(), cameras: map[camera.ID]*channel{}, backgrounds: &vault.Backgrounds{
+	in := &ingest{site: s, intake: intake, visionPath: visionPath, views: newViews(), recalled: map[camera.ID]bool{}, cameras: map[camera.ID]*channel{}, backgrounds: &vault.Backgrounds{
 		Keys: books, Spool: s.layout.spool(), MinFree: s.square.minFree, Permit: permit, Now: s.clock.Receiving,
 	}}
 	in.samples = newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.reserve.kept, s.logger, func(samples []camera.Sample) {
@@ -72,14 +74,9 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 
 // prepare makes the cameras ready that there are when recording begins: one that cannot be is a fault of who starts it.
 func (in *ingest) prepare(ctx context.Context, held *holding) error {
-	books := in.site.catalogue("service:ingest")
 	for _, cc := range held.Cameras {
-		gap, open, err := books.OpenGap(ctx, camera.ID(cc.ID))
-		if err != nil {
+		if err := in.recall(ctx, cc); err != nil {
 			return err
-		}
-		if open {
-			in.views.remember(camera.ID(cc.ID), cc.View, gap.Gap)
 		}
 		ch, err := in.channel(held, cc)
 		if err != nil {
@@ -87,6 +84,35 @@ func (in *ingest) prepare(ctx context.Context, held *holding) error {
 		}
 		in.set(ch.camera.ID, ch)
 	}
+	return nil
+}
+
+// recall takes up what recorders before this one saw of a camera since it was recorded last. The newest gap alone does not tell:
+// a recorder that stops says so in a gap of its own.
+func (in *ingest) recall(ctx context.Context, cc cameraConfig) error {
+	books, id := in.site.catalogue("service:ingest"), camera.ID(cc.ID)
+	if in.recalled[id] { // since then it was seen here
+		return nil
+	}
+	gaps, err := books.Gaps(ctx, id, time.Time{}, time.UnixMicro(math.MaxInt64))
+	if err != nil {
+		return err
+	}
+	next, err := books.Covered(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, gap := range slices.Backward(gaps) {
+		if !gap.To.IsZero() && !gap.To.Equal(next) { // it was recorded in between
+			break
+		}
+		if gap.Clause == policy.ClauseView {
+			in.views.remember(id, cc.View, gap.Gap)
+			break
+		}
+		next = gap.From
+	}
+	in.recalled[id] = true
 	return nil
 }
 
@@ -146,7 +172,11 @@ func (in *ingest) follow(ctx context.Context, g *errgroup.Group) error {
 			if in.get(camera.ID(cc.ID)) != nil {
 				continue
 			}
-			ch, err := in.channel(held, cc)
+			err := in.recall(ctx, cc)
+			var ch *channel
+			if err == nil {
+				ch, err = in.channel(held, cc)
+			}
 			if err != nil {
 				if failed[cc.ID] != err.Error() {
 					in.site.logger.Error("a camera of the square cannot be recorded", "camera", cc.ID, "err", err)

@@ -146,6 +146,7 @@ func (p *planning) in(state string) (others string) {
 
 // Every state meets every state that a file can ask for. What is not listed is refused.
 func TestPermitStates(t *testing.T) {
+	t.Parallel()
 	const nothing = "-"
 	allowed := map[string]fields{ // of what is, to what is asked: what is done
 		"none":       {"draft": "drafted", "active": "activated"},
@@ -204,6 +205,7 @@ func TestPermitStates(t *testing.T) {
 
 // What cannot become of what holds is refused, and why is said.
 func TestRefusedPlans(t *testing.T) {
+	t.Parallel()
 	first, second := permitOf("plattan", 1, nil), permitOf("plattan", 2, nil)
 	for name, c := range map[string]struct {
 		before []string
@@ -257,6 +259,7 @@ func TestRefusedPlans(t *testing.T) {
 
 // A later version takes the place of one before, whatever the file goes on saying of that.
 func TestVersionsFollowEachOther(t *testing.T) {
+	t.Parallel()
 	first := permitOf("plattan", 1, nil)
 	for name, c := range map[string]struct {
 		before []string

@@ -117,16 +117,25 @@ func problemOf(status int, body []byte) error {
 	return err
 }
 
-func (d *remoteDesk) Apply(ctx context.Context, _ string, text []byte, try bool) (api.Plan, error) {
+func (d *remoteDesk) Apply(ctx context.Context, name string, text []byte, try bool) (api.Plan, error) {
 	var p api.Plan
 	err := d.ask(ctx, http.MethodPost, "/api/v1/square", url.Values{"dry_run": {fmt.Sprint(try)}}, text, &p)
-	return p, err
+	return p, named(err, name)
 }
 
-func (d *remoteDesk) Simulate(ctx context.Context, _ string, text []byte) (api.Plan, error) {
+func (d *remoteDesk) Simulate(ctx context.Context, name string, text []byte) (api.Plan, error) {
 	var p api.Plan
 	err := d.ask(ctx, http.MethodPost, "/api/v1/permits/simulate", nil, text, &p)
-	return p, err
+	return p, named(err, name)
+}
+
+// named has an error say the name of the file for the description that the server read.
+func named(err error, name string) error {
+	var usage usageError
+	if !errors.As(err, &usage) {
+		return err
+	}
+	return usageError{errors.New(strings.ReplaceAll(usage.Error(), "\n"+sentDescription+":", "\n"+name+":"))}
 }
 
 func (d *remoteDesk) Document(ctx context.Context) ([]byte, error) {

@@ -41,10 +41,11 @@ func (c *Catalogue) eraseUnlawful(ctx context.Context, tx *sql.Tx, p policy.Perm
 // move gives the clips of a condition earlier deadlines, each with a word in the log.
 func (c *Catalogue) move(ctx context.Context, tx *sql.Tx, rule, reason string, to func(counted time.Time, clip retention.Clip) time.Time, where string, args ...any) (Moved, error) {
 	var moved Moved
-	rows, err := tx.QueryContext(ctx, `SELECT counted_us, `+clipColumns+` FROM catalogue_clip WHERE `+where, args...) //nolint:gosec // the conditions are written above
+	rows, err := tx.QueryContext(ctx, `SELECT counted_us, `+clipColumns+` FROM catalogue_clip WHERE `+where, args...) //nolint:gosec,sqlclosecheck // the conditions are written above; it is closed below
 	if err != nil {
 		return moved, err
 	}
+	defer rows.Close()
 	type change struct {
 		clip retention.Clip
 		to   time.Time
@@ -54,7 +55,7 @@ func (c *Catalogue) move(ctx context.Context, tx *sql.Tx, rule, reason string, t
 		var us int64
 		clip, err := scanClip(func(dest ...any) error { return rows.Scan(append([]any{&us}, dest...)...) })
 		if err != nil {
-			return moved, errors.Join(err, rows.Close())
+			return moved, err
 		}
 		counted := instant(us)
 		if us == 0 {
@@ -64,7 +65,7 @@ func (c *Catalogue) move(ctx context.Context, tx *sql.Tx, rule, reason string, t
 			changes = append(changes, change{clip, deadline})
 		}
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil { // closed before the transaction goes on
 		return moved, err
 	}
 	now := c.Now()

@@ -50,6 +50,13 @@ func suite(t *testing.T, open func(t testing.TB) *sql.DB, dialect string) {
 		"what is asked often has an index":                  plans,
 		"a recorder finds what it left open":                openClips,
 		"a checker sees every clip with what is left of it": allRows,
+		"a change of the square is one transaction":         applyIsOneTransaction,
+		"of several changes over a revision one is made":    appliesRace,
+		"nothing is reserved without a permit in force":     reserveNeedsAPermitInForce,
+		"what was collected unlawfully falls due":           unlawfulIsDue,
+		"other revocations erase less":                      revocationsThatEraseLess,
+		"deadlines only come nearer":                        deadlinesOnlyComeNearer,
+		"who records while permits change":                  reserveRacesApply,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newBooks(t, open(t), dialect)) })
 	}
