@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"klarsyn/camera"
 	"klarsyn/policy"
+	"klarsyn/retention"
 )
 
 // permitted is a site over a description that was just applied, with what a worker asks.
@@ -259,6 +261,61 @@ func TestMovedCameras(t *testing.T) {
 		v.see("k1", c.view, ok) // that it shows something now proves nothing
 		if got := v.moved("k1", c.view); got != c.remember {
 			t.Errorf("%s: remembered %v, want %v", name, got, c.remember)
+		}
+	}
+}
+
+// What recorders saw is recalled over all that is no recording since, and only once.
+func TestRecall(t *testing.T) {
+	t.Parallel()
+	l := installed(t)
+	s := opened(t, l, nil)
+	defer s.close()
+	books := s.catalogue("test")
+	now := time.Now().Add(-time.Minute).Truncate(time.Second)
+	gaps := map[string]camera.Gap{
+		"moved":   {Cause: camera.MaskFailed, Clause: policy.ClauseView, Detail: movedDetail("")},
+		"other":   {Cause: camera.MaskFailed, Clause: policy.ClauseView, Detail: movedDetail("b")},
+		"stopped": {Cause: camera.OurFault, Detail: "recorder stopped by its operator"}, "down": {Cause: camera.CameraDown, Detail: "timeout"},
+		"hours": {Cause: camera.NotPermitted, Clause: policy.ClauseSchedule, Detail: "outside the hours"},
+	}
+	for n, c := range []struct {
+		past string
+		want bool
+	}{
+		{"", false}, {"clip", false}, {"stopped", false}, {"clip moved", true}, {"clip moved stopped", true}, {"moved stopped hours stopped down", true},
+		{"clip moved stopped moved stopped hours", true}, {"moved clip", false}, {"moved clip stopped", false}, {"moved stopped clip hours", false}, {"clip hours stopped", false},
+		{"moved stopped other stopped", false}, // another view was applied since
+	} {
+		cam := camera.ID(fmt.Sprintf("c%d", n))
+		for _, what := range strings.Fields(c.past) {
+			now = now.Add(time.Second)
+			if what == "clip" {
+				id := fmt.Sprintf("01CLIP%020d", now.UnixMicro())
+				clip := retention.Clip{ID: id, Camera: cam, Permit: "plattan", PermitVersion: 2, Start: now, Deadline: now.Add(time.Hour),
+					State: retention.Pending, KeyDay: "2026-11-20", ObjectKey: id, Codec: camera.H264, Node: "n1"}
+				if err := errors.Join(books.Reserve(t.Context(), clip, []byte("h")), books.End(t.Context(), id, now.Add(time.Second), 1)); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			g := gaps[what]
+			g.Camera, g.From = cam, now
+			if _, err := books.Interrupt(t.Context(), g); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in := &ingest{site: s, views: newViews(), recalled: map[camera.ID]bool{}}
+		cc := cameraConfig{ID: string(cam)}
+		if err := in.recall(t.Context(), cc); err != nil {
+			t.Fatal(err)
+		}
+		if got := in.views.moved(cam, ""); got != c.want {
+			t.Errorf("after %q: recalled %v, want %v", c.past, got, c.want)
+		}
+		in.views = newViews() // since then it was seen to be well
+		if err := in.recall(t.Context(), cc); err != nil || in.views.moved(cam, "") {
+			t.Errorf("after %q: recalled twice, %v", c.past, err)
 		}
 	}
 }

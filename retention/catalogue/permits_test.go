@@ -360,16 +360,19 @@ func revocationsThatEraseLess(t *testing.T, b *books) {
 			t.Errorf("%s: moved %+v", s, moved)
 		}
 	}
+	b.applied(b.step(somePermit(t, 3), policy.Active))
+	after := b.put("k2", at(1), at(5), retention.Committed) // between when it was decided and when that is written
+	b.Now = func() time.Time { return at(10) }
 	for _, effective := range []time.Time{{}, start.Add(time.Hour)} { // a revocation holds at once, whatever it says
 		revoke := b.step(somePermit(t, 3), policy.Revoked)
-		revoke.Step.Unlawful, revoke.Step.Effective = true, effective
+		revoke.Step.Unlawful, revoke.Step.Effective, revoke.Step.At = true, effective, start
 		if _, err := b.DB.ExecContext(t.Context(), `UPDATE catalogue_clip SET deadline_us = $1`, start.Add(time.Hour).UnixMicro()); err != nil {
 			t.Fatal(err)
 		}
 		b.applied(revoke)
-		after := b.deadlines()
-		if !after[open.ID].deadline.Equal(start) || !after[past.ID].deadline.Equal(start.Add(time.Hour)) {
-			t.Errorf("effective %s: %v", effective, after)
+		got := b.deadlines()
+		if !got[open.ID].deadline.Equal(at(10)) || !got[after.ID].deadline.Equal(at(10)) || !got[past.ID].deadline.Equal(start.Add(time.Hour)) {
+			t.Errorf("effective %s: %v", effective, got)
 		}
 	}
 }
