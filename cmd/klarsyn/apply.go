@@ -249,13 +249,13 @@ func diffCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "diff",
 		Short:   "Show how a description of the square differs from what holds",
-		Long:    "diff compares a description of the square with what holds, and changes nothing. Exit code: 0 no difference, 1 there is one, 2 wrong use.",
+		Long:    "diff compares a description of the square with what holds, and changes nothing. Exit code: 0 no difference, 1 there is one, 2 wrong use, or they could not be compared.",
 		Example: "  klarsyn diff -f square.yaml --data /var/lib/klarsyn",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := t.apply(cmd.Context(), std, file, true)
 			if err != nil {
-				return err
+				return usageError{err} // 1 would say that they differ
 			}
 			if t.asJSON {
 				err = printJSON(std.out, p.Changes)

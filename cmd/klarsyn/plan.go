@@ -210,6 +210,10 @@ func (p *planned) planPermit(at string, pc permitConfig, on standing, inForce ma
 		for _, w := range pc.Warnings(on.now) {
 			p.Warnings = append(p.Warnings, pc.Ref()+": "+w)
 		}
+		if before != nil && pc.ValidFrom.After(on.now) {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s: it takes the place of version %d at once, and begins on %s: until then nothing is permitted; apply it then",
+				pc.Ref(), before.Version, pc.ValidFrom.Format(time.RFC3339)))
+		}
 		inForce[pc.ID] = &pc.Permit
 	case pc.State == policy.Revoked && was != policy.Draft:
 		details := []string{"reason: " + pc.Reason}

@@ -111,10 +111,10 @@ func problemOf(status int, body []byte) error {
 	if status == http.StatusUnauthorized {
 		err = errors.New("the server does not know the token (any more): get a new one with klarsyn login")
 	}
-	if status < 500 {
-		return usageError{err}
+	if status >= 500 || status == http.StatusConflict || status == http.StatusTooManyRequests { // as here: it was asked rightly
+		return err
 	}
-	return err
+	return usageError{err}
 }
 
 func (d *remoteDesk) Apply(ctx context.Context, name string, text []byte, try bool) (api.Plan, error) {

@@ -164,6 +164,9 @@ func TestRemote(t *testing.T) {
 	if got := at(investigator, "get", "all"); got.code != exitFailed || !strings.Contains(got.errs, "asking the server") {
 		t.Errorf("a server that is down: %s", got)
 	}
+	if got := at(investigator, "diff", "-f", file); got.code != exitUsage || !strings.Contains(got.errs, "asking the server") {
+		t.Errorf("diff with a server that is down must not say that there is a difference: %s", got)
+	}
 }
 
 func remotePlan(t *testing.T, got said) (p api.Plan) {
@@ -201,6 +204,11 @@ func TestLoginIsRefused(t *testing.T) {
 	defer redirecting.Close()
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }))
 	defer page.Close()
+	stale := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusConflict)
+		fmt.Fprint(w, `{"title": "Somebody else applied a change", "detail": "Look.", "status": 409}`)
+	}))
+	defer stale.Close()
 	const secret = "s3cret-s3cret-s3cret"
 	password := description(t, secret+"\n")
 	for name, c := range map[string]struct {
@@ -239,6 +247,7 @@ func TestLoginIsRefused(t *testing.T) {
 		"no token":        {[]string{"--server", base}, exitUsage, "--token-file is missing: klarsyn login writes one"},
 		"no token there":  {[]string{"--server", base, "--token-file", "/nowhere"}, exitUsage, "klarsyn login writes one"},
 		"a redirect":      {[]string{"--server", redirecting.URL, "--token-file", token}, exitFailed, "the server answers 307"},
+		"changed since":   {[]string{"--server", stale.URL, "--token-file", token}, exitFailed, "Somebody else applied a change: Look."},
 		"two squares":     {[]string{"--server", base, "--token-file", token, "--data", l.root}, exitUsage, "want one of --data DIR"},
 		"no square":       {nil, exitUsage, "want one of --data DIR"},
 		"one that speaks": {[]string{"--server", base, "--token-file", token}, exitOK, ""},

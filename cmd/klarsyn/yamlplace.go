@@ -22,8 +22,12 @@ type place struct {
 	file *ast.File
 }
 
-// fieldFault is what is wrong with a field, and what it should be. Path is the way to it: "$.permits[0].retention".
-type fieldFault struct{ path, what string }
+// fieldFault is what is wrong with a field, and what it should be. Path is the way to it: "$.permits[0].retention". Node is what
+// stands there; nil: it is looked up.
+type fieldFault struct {
+	path, what string
+	node       ast.Node
+}
 
 // faultList is everything that is wrong with a file.
 type faultList struct {
@@ -32,12 +36,17 @@ type faultList struct {
 }
 
 func (f *faultList) add(path, format string, args ...any) {
-	f.faults = append(f.faults, fieldFault{path, fmt.Sprintf(format, args...)})
+	f.faults = append(f.faults, fieldFault{path: path, what: fmt.Sprintf(format, args...)})
+}
+
+// at adds what is wrong with a node.
+func (f *faultList) at(node ast.Node, what string) {
+	f.faults = append(f.faults, fieldFault{node.GetPath(), what, node})
 }
 
 func (f *faultList) below(path string, faults []policy.Fault) {
 	for _, one := range faults {
-		f.faults = append(f.faults, fieldFault{path + "." + one.Field, one.What})
+		f.faults = append(f.faults, fieldFault{path: path + "." + one.Field, what: one.What})
 	}
 }
 
@@ -53,7 +62,15 @@ func (f *faultList) err() error {
 	var lines []line
 	for _, one := range f.faults {
 		l, c := f.place.of(one.path)
-		lines = append(lines, line{l, c, fmt.Sprintf("%s:%d:%d: %s: %s", f.place.name, l, c, strings.TrimPrefix(one.path, "$."), one.what)})
+		if one.node != nil && one.node.GetToken() != nil {
+			position := start(one.node)
+			l, c = position.Line, position.Column
+		}
+		what := one.what
+		if field := strings.TrimLeft(one.path, "$."); field != "" {
+			what = field + ": " + what
+		}
+		lines = append(lines, line{l, c, fmt.Sprintf("%s:%d:%d: %s", f.place.name, l, c, what)})
 	}
 	slices.SortStableFunc(lines, func(a, b line) int {
 		if a.line != b.line {
@@ -183,15 +200,15 @@ type scalarCheck struct{ faults *faultList }
 
 func (c scalarCheck) Visit(node ast.Node) ast.Visitor {
 	switch node := node.(type) {
-	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
-		// A few names that stand for one another multiply into more than a machine holds.
-		c.faults.add(node.GetPath(), "anchors, aliases and merges are not read: write out what is meant")
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
+		// A few names that stand for one another multiply into more than a machine holds; the library falls over some tags.
+		c.faults.at(node, "anchors, aliases, merges and tags are not read: write out what is meant")
 		return nil
 	case *ast.NanNode, *ast.InfinityNode:
-		c.faults.add(node.GetPath(), "want a number that is one")
+		c.faults.at(node, "want a number that is one")
 	case *ast.MappingValueNode:
 		if what := badValue(node.Key.String(), node.Value); what != "" {
-			c.faults.add(node.Value.GetPath(), "%s", what)
+			c.faults.at(node.Value, what)
 		}
 	}
 	return c

@@ -27,7 +27,8 @@ func (c *Catalogue) moveDeadlines(ctx context.Context, tx *sql.Tx, permit, rule 
 		`permit = $1 AND state IN ('pending', 'committed', 'partial', 'lost')`, permit)
 }
 
-// eraseUnlawful makes due at once what was collected under a permit from the instant on from which it was no permit.
+// eraseUnlawful makes due at once what was collected under a permit, by that version and those before it, from the instant on
+// from which it was no permit. A version that took its place is another decision, and what was collected under it stays.
 func (c *Catalogue) eraseUnlawful(ctx context.Context, tx *sql.Tx, p policy.Permit, s policy.Step) (Moved, error) {
 	from := s.At
 	if !s.Effective.IsZero() && s.Effective.Before(from) {
@@ -35,7 +36,8 @@ func (c *Catalogue) eraseUnlawful(ctx context.Context, tx *sql.Tx, p policy.Perm
 	}
 	now := c.Now()
 	return c.move(ctx, tx, p.Ref()+" unlawful", "collected unlawfully: "+s.Reason, func(time.Time, retention.Clip) time.Time { return now },
-		`permit = $1 AND state IN ('pending', 'committed', 'partial', 'lost') AND (end_us > $2 OR end_us = 0)`, p.ID, micros(from))
+		`permit = $1 AND state IN ('pending', 'committed', 'partial', 'lost') AND (end_us > $2 OR end_us = 0)
+			AND permit_version <= $3`, p.ID, micros(from), p.Version)
 }
 
 // move gives the clips of a condition earlier deadlines, each with a word in the log.

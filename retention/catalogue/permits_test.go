@@ -302,6 +302,11 @@ func unlawfulIsDue(t *testing.T, b *books) {
 	put("k3", 11, 12, retention.Lost, true)
 	put("k4", 2, 0, "", true) // who knows where it ends
 	early := put("k5", 10, 11, retention.Committed, false)
+	b.must(b.Activate(ctx, somePermit(t, 4))) // a lawful decision follows, before the other is revoked
+	lawful := newClip("k7", at(12))
+	lawful.PermitVersion = 4
+	b.must(b.Reserve(ctx, lawful, []byte("h")))
+	b.must(b.End(ctx, lawful.ID, at(14), 1))
 	foreign := newClip("k6", at(10))
 	foreign.Permit, foreign.PermitVersion = "sveavagen", 1
 	b.must(b.Reserve(ctx, foreign, []byte("h")))
@@ -405,7 +410,12 @@ func deadlinesOnlyComeNearer(t *testing.T, b *books) {
 	}
 	periods := []string{"PT1H", "PT1H0.000001S", "P1D", "PT24H", "P3D", "PT72H", "P1M", "P30D", "P2M", "P1Y"}
 	rapid.Check(t, func(rt *rapid.T) {
-		run++ // each run has a permit and a camera of its own
+		run++ // each run has a permit and a camera of its own, and does not read those of all before
+		for _, table := range []string{"permit", "permit_step", "clip", "header"} {
+			if _, err := b.DB.ExecContext(ctx, `DELETE FROM catalogue_`+table); err != nil {
+				rt.Fatal(err)
+			}
+		}
 		id, cam := fmt.Sprintf("p%d", run), camera.ID(fmt.Sprintf("c%d", run))
 		var version policy.Permit
 		var forces []force
