@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -53,14 +54,18 @@ func (a *Accounts) Declare(ctx context.Context, tx *sql.Tx, d Declared, before *
 	}
 	now := a.cfg.Now().UnixMicro()
 	step := func(entry policy.Entry, statement string, args ...any) error {
-		if _, err := tx.ExecContext(ctx, statement, args...); err != nil {
+		result, err := tx.ExecContext(ctx, statement, args...)
+		if err != nil {
 			return fmt.Errorf("declare account %s: %w", d.Name, err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 { // somebody was faster
+			return fmt.Errorf("declare account %s: it was made or removed meanwhile: apply again: %w", d.Name, errors.Join(ErrExists, err))
 		}
 		return a.cfg.Log.Append(ctx, tx, entry)
 	}
 	if before == nil {
 		if err := step(policy.AccountCreatedEntry(a.cfg.Actor, d.Name, d.Role),
-			`INSERT INTO identity_account (name, role, hash, created, changed) VALUES ($1, $2, $3, $4, $4)`, d.Name, string(d.Role), a.decoy, now); err != nil {
+			`INSERT INTO identity_account (name, role, hash, created, changed) VALUES ($1, $2, $3, $4, $4) ON CONFLICT (name) DO NOTHING`, d.Name, string(d.Role), a.decoy, now); err != nil {
 			return err
 		}
 		before = &Declared{Name: d.Name, Role: d.Role}

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -213,5 +214,22 @@ func TestDeclareAllOrNothing(t *testing.T) {
 	}
 	if logged := b.log.take(); len(logged) != 0 {
 		t.Errorf("logged %+v", logged)
+	}
+}
+
+// Who planned before somebody else made the account is told to apply again, in words; nothing is logged of it.
+func TestDeclaredMeanwhile(t *testing.T) {
+	b := setUp(t)
+	anna := identity.Declared{Name: "anna", Role: policy.Investigator}
+	if err := b.declare(t, anna); err != nil {
+		t.Fatal(err)
+	}
+	b.log.take()
+	err := b.within(t, func(tx *sql.Tx) error { return b.Declare(t.Context(), tx, anna, nil) })
+	if !errors.Is(err, identity.ErrExists) || !strings.Contains(err.Error(), "apply again") {
+		t.Errorf("made twice: %v", err)
+	}
+	if said := b.log.take(); len(said) != 0 {
+		t.Errorf("the log says %v", said)
 	}
 }
