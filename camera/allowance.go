@@ -31,8 +31,8 @@ func (a Allowance) same(b Allowance) bool {
 	return a == b
 }
 
-// believed is how far a camera's clock may be off before its time is not believed.
-const believed = 10 * time.Second
+// ClockTolerance is how far camera time and server time may differ before camera time is not believed.
+const ClockTolerance = 10 * time.Second
 
 // holds reports whether the picture was taken in the stretch: by the time of receipt and, where that is believed, by the
 // camera's own time, which is earlier by the time that the picture was on its way.
@@ -41,7 +41,7 @@ func (a Allowance) holds(au AccessUnit) bool {
 		return false
 	}
 	off := au.Time.Sub(au.CameraTime).Abs()
-	return au.CameraTime.IsZero() || off > believed || a.spans(au.CameraTime)
+	return au.CameraTime.IsZero() || off > ClockTolerance || a.spans(au.CameraTime)
 }
 
 func (a Allowance) spans(t time.Time) bool {
@@ -79,16 +79,17 @@ func (r *rate) add(dts time.Duration) {
 // slack is by how much a count of whole pictures may pass a limit: clocks of cameras are not exact.
 const slack = 1.05
 
-// barred reports whether the limits of the permit keep the picture from being recorded, and says so once. The rate is not
+// barred reports whether the limits of the permit keep the picture from being recorded, and says so when that changes. The rate is not
 // known before a second of pictures was seen: until then nothing is recorded.
 func (w *Worker) barred(may Allowance, f Format, au AccessUnit) bool {
 	why := w.beyond(may.Limits, f, au)
-	was := w.outside
-	w.outside = why != "" || was && !au.Keyframe
-	if why != "" && why != measuring && !was {
-		w.cfg.Log.Error("not recording: the camera sends more than the permit allows", "detail", why)
-	}
-	if why != "" && !was {
+	told := w.bar
+	w.bar = why
+	w.outside = why != "" || w.outside && !au.Keyframe
+	if why != "" && why != told {
+		if why != measuring {
+			w.cfg.Log.Error("not recording: the camera sends more than the permit allows", "detail", why)
+		}
 		w.tell(&Gap{Camera: w.cfg.Camera, From: au.Time, Cause: NotPermitted, Detail: why, Permit: may.Permit, Clause: "limits"})
 	}
 	return w.outside
@@ -113,7 +114,7 @@ func (w *Worker) beyond(l Limits, f Format, au AccessUnit) string {
 	w.rate.add(au.DTS)
 	switch {
 	case float64(len(w.rate.recent)) > l.Rate*slack+1:
-		return fmt.Sprintf("the camera sends %d pictures a second, the permit allows %g: set the camera down", len(w.rate.recent), l.Rate)
+		return fmt.Sprintf("the camera sends more than the %g pictures a second that the permit allows: set the camera down", l.Rate)
 	case !w.rate.known:
 		return measuring
 	}

@@ -19,6 +19,9 @@ type ID string
 
 var slug = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
+// IsSlug reports whether s can name a camera, a zone or a group of cameras.
+func IsSlug(s string) bool { return slug.MatchString(s) }
+
 // ErrBadID says that a name is not a slug.
 var ErrBadID = errors.New("not a slug: want 1 to 63 of a-z, 0-9 and '-', not starting with '-'")
 

@@ -74,8 +74,9 @@ type Worker struct {
 	allowed atomic.Pointer[Allowance] // what the running session may do
 
 	// What follows is owned by the goroutine that pulls, which is also the one that calls the sink's methods.
-	overflow bool // pictures are being turned away
-	outside  bool // the last picture was none that may be recorded
+	overflow bool   // pictures are being turned away
+	outside  bool   // the last picture was none that may be recorded
+	bar      string // which limit it passed, as was told
 	rate     rate
 	size     sizes
 	untold   *Gap            // the latest gap that the full queue had no room for
@@ -189,7 +190,7 @@ func (w *Worker) turn(first bool, before, may Allowance, now time.Time) {
 // session runs the source for as long as the camera may do what it may do now.
 func (w *Worker) session(ctx context.Context, may Allowance) error {
 	ctx, cancel := context.WithCancel(ctx)
-	w.pulling, w.outside, w.rate = ctx, false, rate{}
+	w.pulling, w.outside, w.bar, w.rate = ctx, false, "", rate{}
 	w.allowed.Store(&may)
 	watched := make(chan struct{})
 	go func() {

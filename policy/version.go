@@ -43,6 +43,20 @@ type Version struct {
 	Steps  []Step `json:"steps"`
 }
 
+// Decided is the state that somebody decided last; a version without a step is a draft.
+func (v Version) Decided() PermitState {
+	if len(v.Steps) == 0 {
+		return Draft
+	}
+	return v.Steps[len(v.Steps)-1].State
+}
+
+// GivesWay reports whether the version ends when p is put in force: it is another version of that permit, and not over.
+func (v Version) GivesWay(p Permit) bool {
+	state := v.Decided()
+	return v.Permit.ID == p.ID && v.Permit.Version != p.Version && state != Draft && !state.Over()
+}
+
 // holdsFrom is the instant from which the step holds: of a revocation it may lie before the decision.
 func (s Step) holdsFrom() time.Time {
 	if s.State == Revoked && !s.Effective.IsZero() {

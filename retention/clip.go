@@ -82,7 +82,7 @@ type Proof struct {
 func (p Proof) Lag() time.Duration { return p.DeletedAt.Sub(p.Deadline) }
 
 // ClockTolerance is how far camera time and server time may differ before camera time is not believed.
-const ClockTolerance = 10 * time.Second
+const ClockTolerance = camera.ClockTolerance
 
 // Errors that a caller of the vault or the catalogue must tell apart.
 var (

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"klarsyn/camera"
 	"klarsyn/deploy/testenv"
 	"klarsyn/policy"
 )
@@ -40,6 +41,7 @@ permits:
 type loadedAll struct {
 	*square
 	*described
+	cameras []camera.Camera
 	permits *policy.Permits
 }
 
@@ -55,6 +57,13 @@ func loadAll(path string) (*loadedAll, error) {
 	all := &loadedAll{square: s}
 	if all.described, err = readDeclaration(path, text); err != nil {
 		return nil, err
+	}
+	for _, cc := range all.Cameras {
+		cam, err := cc.camera()
+		if err != nil {
+			return nil, err
+		}
+		all.cameras = append(all.cameras, cam)
 	}
 	var permits []policy.Permit
 	for _, pc := range all.Permits {

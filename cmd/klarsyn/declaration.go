@@ -46,14 +46,11 @@ type permitConfig struct {
 	Effective *time.Time `yaml:"effective,omitempty"`
 }
 
-// described is a declaration that was read, with the cameras in the form in which they are used.
+// described is a declaration that was read, and where its parts stand.
 type described struct {
 	Declaration
-	cameras []camera.Camera
-	place   place
+	place place
 }
-
-var groupID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // readDeclaration reads and checks a description of the square. All that is wrong is named, with line and column.
 func readDeclaration(name string, text []byte) (*described, error) {
@@ -80,14 +77,12 @@ func (d *described) checkCameras(faults *faultList) {
 		if slices.ContainsFunc(d.Cameras[:i], func(o cameraConfig) bool { return o.ID == cc.ID }) {
 			faults.add(at+".id", "camera %s stands twice: give each its own id", cc.ID)
 		}
-		cam, err := cc.camera()
-		if err != nil {
+		if _, err := cc.camera(); err != nil {
 			faults.add(at+cameraField(cc, err), "%v", err)
 		}
 		if cc.Profile != "" && cc.Perspective != (camera.Perspective{}) {
 			faults.add(at+".profile", "camera %s: profile and perspective are both told: want one of them", cc.ID)
 		}
-		d.cameras = append(d.cameras, cam)
 	}
 }
 
@@ -121,7 +116,7 @@ func (d *described) checkGroups(faults *faultList) {
 	for i, g := range d.Groups {
 		at := fmt.Sprintf("$.groups[%d]", i)
 		switch {
-		case !groupID.MatchString(g.ID):
+		case !camera.IsSlug(g.ID):
 			faults.add(at+".id", "%q: want 1 to 63 of a-z, 0-9 and '-'", g.ID)
 		case g.ID == policy.DefaultGroup:
 			faults.add(at+".id", "%s is the group of every camera that is in no other: choose another name", g.ID)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,11 +13,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
-	"klarsyn/camera"
 	"klarsyn/policy"
 )
-
-func cameraIDOf(id string) camera.ID { return camera.ID(id) }
 
 // described is what holds, as a description that apply takes: of each permit the versions that are not over.
 func (s *site) described(ctx context.Context) (Declaration, error) {
@@ -30,7 +28,7 @@ func (s *site) described(ctx context.Context) (Declaration, error) {
 		return d, err
 	}
 	for _, v := range h.permits.Versions() {
-		pc := permitConfig{Permit: v.Permit, State: lastState(v)}
+		pc := permitConfig{Permit: v.Permit, State: v.Decided()}
 		if n := len(v.Steps); n > 0 && pc.State != policy.Active {
 			last := v.Steps[n-1]
 			pc.Reason, pc.Unlawful = last.Reason, last.Unlawful
@@ -67,7 +65,7 @@ func getCommand(std stdio) *cobra.Command {
 apply takes. It holds no password.`,
 		Example: "  klarsyn get permits --data /var/lib/klarsyn\n  klarsyn get all --data /var/lib/klarsyn -o yaml > square.yaml",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 || !contains(kinds, args[0]) {
+			if len(args) != 1 || !slices.Contains(kinds, args[0]) {
 				return usageError{fmt.Errorf("get what? want one of %s", strings.Join(kinds, ", "))}
 			}
 			return nil
@@ -84,17 +82,8 @@ apply takes. It holds no password.`,
 	return cmd
 }
 
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if one == s {
-			return true
-		}
-	}
-	return false
-}
-
 func (t *target) get(ctx context.Context, std stdio, kind, format string) error {
-	if !contains([]string{"yaml", "json", "table"}, format) {
+	if !slices.Contains([]string{"yaml", "json", "table"}, format) {
 		return usageError{fmt.Errorf("--output is %q: want yaml, json or table", format)}
 	}
 	d, err := t.open(ctx, std)

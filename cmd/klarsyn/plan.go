@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"klarsyn/api"
+	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/policy/identity"
 	"klarsyn/retention/catalogue"
@@ -124,7 +125,7 @@ func (p *planned) planPermits(d *described, on standing, faults *faultList) {
 	slices.SortStableFunc(order, func(a, b int) int { return d.Permits[a].Version - d.Permits[b].Version })
 	inForce := map[string]*policy.Permit{} // last; that it ended or was revoked does not let more follow than followed it
 	for _, v := range on.versions {
-		if before := inForce[v.Permit.ID]; lastState(v) != policy.Draft && (before == nil || before.Version < v.Permit.Version) {
+		if before := inForce[v.Permit.ID]; v.Decided() != policy.Draft && (before == nil || before.Version < v.Permit.Version) {
 			inForce[v.Permit.ID] = &v.Permit
 		}
 	}
@@ -132,7 +133,7 @@ func (p *planned) planPermits(d *described, on standing, faults *faultList) {
 		p.planPermit(fmt.Sprintf("$.permits[%d]", i), d.Permits[i], on, inForce, faults)
 	}
 	for _, v := range on.versions {
-		s := lastState(v)
+		s := v.Decided()
 		if s != policy.Active && s != policy.Suspended {
 			continue
 		}
@@ -145,20 +146,13 @@ func (p *planned) planPermits(d *described, on standing, faults *faultList) {
 	}
 }
 
-func lastState(v policy.Version) policy.PermitState {
-	if len(v.Steps) == 0 {
-		return policy.Draft
-	}
-	return v.Steps[len(v.Steps)-1].State
-}
-
 func (p *planned) planPermit(at string, pc permitConfig, on standing, inForce map[string]*policy.Permit, faults *faultList) {
 	var have policy.Version
 	i := slices.IndexFunc(on.versions, func(v policy.Version) bool { return v.Permit.ID == pc.ID && v.Permit.Version == pc.Version })
 	if i >= 0 {
 		have = on.versions[i]
 	}
-	was := lastState(have)
+	was := have.Decided()
 	if i >= 0 && was != policy.Draft {
 		if changed := differences(have.Permit, pc.Permit); len(changed) > 0 {
 			faults.add(at+".version", "%s was in force as something else (%s): a version never changes; give the change version %d", pc.Ref(), changed[0], pc.Version+1)
@@ -330,7 +324,7 @@ func (p *planned) foresee(d *described, on standing) (*holding, error) {
 		}
 		if step.State == policy.Active {
 			for j, v := range versions {
-				if j != i && v.Permit.ID == permit.ID && len(v.Steps) > 0 && !lastState(v).Over() {
+				if v.GivesWay(permit) {
 					versions[j].Steps = append(slices.Clone(v.Steps), policy.Step{State: policy.Superseded, At: step.At})
 				}
 			}
@@ -356,7 +350,7 @@ func (p *planned) effects(on standing, next *holding) {
 		}
 	}
 	doing := func(h *holding, id string) policy.Answer {
-		if _, there := h.camera(cameraIDOf(id)); !there {
+		if _, there := h.camera(camera.ID(id)); !there {
 			return policy.Answer{Cause: policy.CauseNotPermitted, Clause: policy.ClauseNone, Detail: "the camera is not of the square"}
 		}
 		return h.permits.Decide(id, on.now)

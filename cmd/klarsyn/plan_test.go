@@ -192,7 +192,7 @@ func TestPermitStates(t *testing.T) {
 					t.Errorf("%s became %s, and then: %s", was, asked, words(again))
 				}
 				v, _ := p.on.holding.permits.Version("plattan", 1)
-				if got, wanted := lastState(v), policy.PermitState(texts[asked]["state"]); got != wanted {
+				if got, wanted := v.Decided(), policy.PermitState(texts[asked]["state"]); got != wanted {
 					t.Errorf("%s was asked to be %s, and is %s", was, asked, got)
 				}
 				if step := v.Steps; asked != "draft" && (step[len(step)-1].Reason != texts[asked]["reason"] || step[len(step)-1].Unlawful != (asked == "unlawful") || step[len(step)-1].Actor != "eva") {
@@ -295,7 +295,7 @@ func TestVersionsFollowEachOther(t *testing.T) {
 		p.apply(c.text)
 		inForce := 0
 		for _, v := range p.on.versions {
-			if v.Permit.ID == "plattan" && lastState(v) == policy.Active {
+			if v.Permit.ID == "plattan" && v.Decided() == policy.Active {
 				inForce++
 			}
 		}

@@ -67,25 +67,17 @@ func (d *remoteDesk) close() error { return nil }
 func (d *remoteDesk) ask(ctx context.Context, method, path string, query url.Values, body []byte, out any) error {
 	u := *d.base
 	u.Path, u.RawQuery = path, query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	header := http.Header{"Authorization": {"Bearer " + d.token}}
+	if body != nil {
+		header.Set("Content-Type", "application/yaml")
+	}
+	answer, _, err := send(ctx, d.client, method, &u, header, body)
+	var refused *refusedError
+	if errors.As(err, &refused) && refused.status == http.StatusUnauthorized {
+		return usageError{errors.New("the server does not know the token (any more): get a new one with klarsyn login")}
+	}
 	if err != nil {
 		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+d.token)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/yaml")
-	}
-	res, err := d.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("asking the server: %w", err)
-	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
-	if err != nil {
-		return fmt.Errorf("asking the server: %w", err)
-	}
-	if res.StatusCode != http.StatusOK {
-		return problemOf(res.StatusCode, answer)
 	}
 	if raw, ok := out.(*[]byte); ok {
 		*raw = answer
@@ -97,20 +89,47 @@ func (d *remoteDesk) ask(ctx context.Context, method, path string, query url.Val
 	return nil
 }
 
+// send asks a server. An answer that is not 200 is a *refusedError, as wrong use where who asked can mend it.
+func send(ctx context.Context, client *http.Client, method string, u *url.URL, header http.Header, body []byte) (answer []byte, cookies []*http.Cookie, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Header = header
+	res, err := client.Do(req)
+	if err != nil {
+		return nil, nil, fmt.Errorf("asking the server: %w", err)
+	}
+	defer res.Body.Close()
+	answer, err = io.ReadAll(io.LimitReader(res.Body, 64<<20))
+	if err != nil {
+		return nil, nil, fmt.Errorf("asking the server: %w", err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, nil, problemOf(res.StatusCode, answer)
+	}
+	return answer, res.Cookies(), nil
+}
+
+// refusedError is an answer other than the one that was asked for.
+type refusedError struct {
+	status int
+	said   string
+}
+
+func (e *refusedError) Error() string { return e.said }
+
 // problemOf is what the server says is wrong.
 func problemOf(status int, body []byte) error {
 	var p api.Problem
 	if json.Unmarshal(body, &p) != nil || p.Title == "" {
-		return fmt.Errorf("the server answers %d: is it klarsyn serve?", status)
+		return &refusedError{status, fmt.Sprintf("the server answers %d: is it klarsyn serve?", status)}
 	}
 	lines := []string{strings.TrimSuffix(p.Title, ".") + ": " + p.Detail}
 	for _, e := range p.Errors {
 		lines = append(lines, e.Message)
 	}
-	err := errors.New(strings.Join(lines, "\n"))
-	if status == http.StatusUnauthorized {
-		err = errors.New("the server does not know the token (any more): get a new one with klarsyn login")
-	}
+	err := &refusedError{status, strings.Join(lines, "\n")}
 	if status >= 500 || status == http.StatusConflict || status == http.StatusTooManyRequests { // as here: it was asked rightly
 		return err
 	}
@@ -201,28 +220,11 @@ func logIn(ctx context.Context, base *url.URL, name, password string) (string, e
 	}
 	u := *base
 	u.Path = "/api/v1/login"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
-	if err != nil {
-		return "", err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := remoteClient().Do(req)
+	_, cookies, err := send(ctx, remoteClient(), http.MethodPost, &u, http.Header{"Content-Type": {"application/json"}}, body)
 	if err != nil {
 		return "", fmt.Errorf("logging in: %w", err)
 	}
-	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return "", fmt.Errorf("logging in: %w", err)
-	}
-	if res.StatusCode != http.StatusOK {
-		var p api.Problem
-		if json.Unmarshal(answer, &p) == nil && p.Title != "" {
-			return "", usageError{fmt.Errorf("%s: %s", p.Title, p.Detail)}
-		}
-		return "", fmt.Errorf("the server answers %d: is it klarsyn serve?", res.StatusCode)
-	}
-	for _, c := range res.Cookies() {
+	for _, c := range cookies {
 		if strings.HasSuffix(c.Name, "klarsyn") {
 			return c.Value, nil
 		}

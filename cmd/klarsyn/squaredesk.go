@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"klarsyn/api"
@@ -30,7 +31,7 @@ func (d squareDesk) Apply(ctx context.Context, who policy.Subject, text []byte, 
 		}
 		var kinds []string
 		for _, c := range p.Changes {
-			if !contains(kinds, c.What) {
+			if !slices.Contains(kinds, c.What) {
 				kinds = append(kinds, c.What)
 			}
 		}

@@ -130,7 +130,7 @@ func (c *Catalogue) keepPermit(ctx context.Context, tx *sql.Tx, versions []polic
 func (c *Catalogue) takeStep(ctx context.Context, tx *sql.Tx, versions []policy.Version, p policy.Permit, s policy.Step, who policy.Subject) (Moved, error) {
 	if s.State == policy.Active {
 		for _, v := range versions {
-			if v.Permit.ID != p.ID || v.Permit.Version == p.Version || len(v.Steps) == 0 || v.Steps[len(v.Steps)-1].State.Over() {
+			if !v.GivesWay(p) {
 				continue
 			}
 			over := policy.Step{State: policy.Superseded, At: s.At, Actor: s.Actor, Reason: "version " + fmt.Sprint(p.Version) + " is in force"}
@@ -207,8 +207,7 @@ func (c *Catalogue) Expire(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	now, over := c.Now(), func(v policy.Version) bool {
-		n := len(v.Steps)
-		return n > 0 && !v.Steps[n-1].State.Over() && v.StateAt(c.Now()) == policy.Expired
+		return !v.Decided().Over() && v.StateAt(c.Now()) == policy.Expired
 	}
 	if !slices.ContainsFunc(versions, over) {
 		return 0, nil

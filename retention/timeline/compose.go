@@ -18,18 +18,18 @@ const (
 
 // Stretch is a stretch of a camera's time with the one cause that it has.
 type Stretch struct {
-	From   time.Time `json:"from"`
-	To     time.Time `json:"to"`
-	Cause  string    `json:"cause" enum:"recorded,not-permitted,suspended,mask-failed,camera-down,our-fault,deleted"`
-	Detail string    `json:"detail,omitempty"`
+	From   time.Time
+	To     time.Time
+	Cause  string
+	Detail string
 	// Permit and Clause are what forbade recording, or what it was recorded under.
-	Permit string `json:"permit,omitempty"`
-	Clause string `json:"clause,omitempty"`
-	Clip   string `json:"clip,omitempty"`
+	Permit string
+	Clause string
+	Clip   string
 	// Rule is why it was deleted, or is to be: "retention", or the version that moved the deadline.
-	Rule      string    `json:"rule,omitempty"`
-	Deadline  time.Time `json:"deadline,omitzero"`
-	DeletedAt time.Time `json:"deleted_at,omitzero"`
+	Rule      string
+	Deadline  time.Time
+	DeletedAt time.Time
 }
 
 // same reports whether b continues a.
