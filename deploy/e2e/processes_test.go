@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,14 +60,18 @@ func startSim(t *testing.T, passwordFile string, args ...string) map[string]stri
 	t.Helper()
 	p := testenv.Start(t, klarsyn(), append([]string{"sim", "--listen", "127.0.0.1:0", "--password-file", passwordFile}, args...))
 	urls := map[string]string{}
-	want := 1
-	for _, a := range args {
-		if a == "--video" {
+	want := 0
+	for i, a := range args {
+		switch a {
+		case "--video":
 			want++
+		case "--cameras":
+			n, err := strconv.Atoi(args[i+1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			want += n
 		}
-	}
-	if want > 1 { // only those
-		want--
 	}
 	testenv.Eventually(t, 30*time.Second, "the simulated cameras tell their addresses", func() bool {
 		if p.Ended() {
