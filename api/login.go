@@ -17,7 +17,7 @@ type loginInput struct {
 // meBody tells a client who it is.
 type meBody struct {
 	User string      `json:"user"`
-	Role policy.Role `json:"role" enum:"investigator,dashboard-viewer,auditor,operator,compliance-officer"`
+	Role policy.Role `json:"role" enum:"investigator,dashboard-viewer,auditor,operator,compliance-officer,investigation-lead"`
 }
 
 type loginOutput struct {

@@ -47,8 +47,8 @@ func TestEveryValueHasWords(t *testing.T) {
 		for _, s := range []policy.PermitState{policy.Draft, policy.Active, policy.Suspended, policy.Superseded, policy.Expired, policy.Revoked, policy.Ended} {
 			seen["permit "+w.permitState(s)] = true
 		}
-		if len(seen) != 6+5+5+7 {
-			t.Errorf("%s: %d different words for 23 values: %v", w.Lang, len(seen), seen)
+		if want := 6 + len(policy.Roles()) + 5 + 7; len(seen) != want {
+			t.Errorf("%s: %d different words for %d values: %v", w.Lang, len(seen), want, seen)
 		}
 		for _, p := range []string{policy.CrimeInvestigation, policy.CrimePrevention, policy.PublicOrder, policy.AccidentInquiry, policy.MissingPerson} {
 			if w.purpose(p) == p {

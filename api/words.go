@@ -218,6 +218,8 @@ func (w words) role(r policy.Role) string {
 		return w.Operator
 	case policy.ComplianceOfficer:
 		return w.ComplianceOfficer
+	case policy.InvestigationLead:
+		return w.InvestigationLead
 	}
 	return string(r)
 }

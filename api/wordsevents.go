@@ -31,6 +31,8 @@ func swedishEvents() map[policy.Event]string {
 		policy.ClipShared: "inspelning delad", policy.RecipientNotified: "mottagare underrättad",
 
 		policy.HoldPlaced: "bevarande placerat", policy.HoldRefused: "bevarande avslaget", policy.HoldExtended: "bevarande förlängt", policy.HoldLifted: "bevarande hävt",
+		policy.HoldLiftAsked: "hävning begärd", policy.ClipHeldOver: "klipp bevarat efter gallringsfrist", policy.ClipCut: "del av klipp bevarad",
+		policy.CaseKeyMinted: "ärendenyckel skapad", policy.CaseKeyDestroyed: "ärendenyckel förstörd",
 
 		policy.PermitDrafted: "bevakningsbeslut upprättat", policy.PermitActivated: "bevakningsbeslut gäller", policy.PermitSuspended: "bevakningsbeslut vilar",
 		policy.PermitExpired: "bevakningsbeslut löpt ut", policy.PermitRevoked: "bevakningsbeslut återkallat", policy.PermitEnded: "bevakningsbeslut avslutat", policy.SquareApplied: "torgets beskrivning ändrad", policy.RulesActivated: "regler gäller",
@@ -65,6 +67,8 @@ func englishEvents() map[policy.Event]string {
 		policy.ClipShared: "recording shared", policy.RecipientNotified: "recipient notified",
 
 		policy.HoldPlaced: "hold placed", policy.HoldRefused: "hold refused", policy.HoldExtended: "hold extended", policy.HoldLifted: "hold lifted",
+		policy.HoldLiftAsked: "lifting asked for", policy.ClipHeldOver: "clip held past its deadline", policy.ClipCut: "part of a clip kept",
+		policy.CaseKeyMinted: "case key minted", policy.CaseKeyDestroyed: "case key destroyed",
 
 		policy.PermitDrafted: "permit drafted", policy.PermitActivated: "permit in force", policy.PermitSuspended: "permit suspended",
 		policy.PermitExpired: "permit expired", policy.PermitRevoked: "permit revoked", policy.PermitEnded: "permit ended", policy.SquareApplied: "description of the square changed", policy.RulesActivated: "rules in force",

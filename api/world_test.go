@@ -320,10 +320,11 @@ func (w *world) Allow(role policy.Role, a policy.Action, group, _ string) (polic
 	may := map[policy.Role][]policy.Action{
 		policy.Investigator:    {policy.SearchClips, policy.ViewOriginal, policy.ReadOccupancy, policy.ReadCameraList},
 		policy.DashboardViewer: {policy.ReadOccupancy, policy.ReadCameraList},
-		policy.Auditor:         {policy.SearchClips, policy.ReadOccupancy, policy.ReadLog, policy.ReadDeletions, policy.ReadCameraList, policy.ReadPermits},
+		policy.Auditor:         {policy.SearchClips, policy.ReadOccupancy, policy.ReadLog, policy.ReadDeletions, policy.ReadCameraList, policy.ReadPermits, policy.ReadHolds},
 		policy.Operator:        {policy.ReadOccupancy, policy.ReadCameraList, policy.ReadPermits, policy.AdministerCameras},
 		policy.ComplianceOfficer: {policy.SearchClips, policy.ReadOccupancy, policy.ReadDeletions, policy.ReadCameraList, policy.ReadPermits,
-			policy.AdministerPermits},
+			policy.AdministerPermits, policy.ReadHolds},
+		policy.InvestigationLead: {policy.SearchClips, policy.ReadOccupancy, policy.ReadCameraList, policy.ReadHolds, policy.PlaceHolds},
 	}
 	v.Allowed = slices.Contains(may[role], a)
 	return v, nil

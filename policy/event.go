@@ -76,6 +76,14 @@ const (
 	HoldRefused  Event = "hold-refused"
 	HoldExtended Event = "hold-extended"
 	HoldLifted   Event = "hold-lifted"
+	// HoldLiftAsked is the first of the two people whom lifting takes.
+	HoldLiftAsked Event = "hold-lift-asked"
+	// ClipHeldOver is a deadline that passed under a hold: from here only a case's key opens the clip.
+	ClipHeldOver Event = "clip-held-over"
+	// ClipCut is a part of a clip that was copied into a case, so that the rest may expire.
+	ClipCut          Event = "clip-cut"
+	CaseKeyMinted    Event = "case-key-minted"
+	CaseKeyDestroyed Event = "case-key-destroyed"
 )
 
 // Permits and rules. What a permit's change is called follows its status.

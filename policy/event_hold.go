@@ -1,20 +1,32 @@
 package policy
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Hold keeps clips beyond their deadline, for a case, until somebody looks at it again.
 type Hold struct {
-	ID     string
-	Case   string
-	Clips  []string
-	Basis  string // on what ground they are kept
-	Review time.Time
+	ID        string
+	Kind      string // "evidence", "access-request"; may be empty
+	Case      string
+	Clips     []string
+	Basis     string // on what ground they are kept
+	Requester string // who asked for it, if that was not who places it
+	Review    time.Time
 }
 
 // HoldPlacedEntry says that clips are held. Whose decision that is must be said: who places it may also be who
 // may decide it.
 func HoldPlacedEntry(who Subject, h Hold, a Approval) Entry {
-	return person(HoldPlaced, who).hold(h).withReason(h.Basis).withApproval(a).with("clips", list(h.Clips), "review", stamp(h.Review))
+	e := person(HoldPlaced, who).hold(h).withReason(h.Basis).withApproval(a).with("clips", list(h.Clips), "review", stamp(h.Review))
+	if h.Kind != "" {
+		e = e.with("kind", h.Kind)
+	}
+	if h.Requester != "" {
+		e = e.with("requester", bounded(h.Requester, maxCase))
+	}
+	return e
 }
 
 // HoldRefusedEntry says that a clip was not held, and why: it was claimed for deletion before, for example.
@@ -27,9 +39,51 @@ func HoldExtendedEntry(who Subject, h Hold, review time.Time, a Approval) Entry 
 	return person(HoldExtended, who).hold(h).withReason(h.Basis).withApproval(a).withChange(stamp(review), stamp(h.Review))
 }
 
-// HoldLiftedEntry says that clips are held no longer: those whose deadline passed are unreadable from here.
-func HoldLiftedEntry(who Subject, h Hold, reason string) Entry {
-	return person(HoldLifted, who).hold(h).withReason(reason).with("clips", list(h.Clips))
+// HoldLiftAskedEntry says that somebody wants a hold lifted: another person must agree.
+func HoldLiftAskedEntry(who Subject, h Hold, reason string) Entry {
+	return person(HoldLiftAsked, who).hold(h).withReason(reason)
+}
+
+// HoldLiftedEntry says that clips are held no longer: those whose deadline passed are unreadable from here. Who asked for
+// it is the approval's other person.
+func HoldLiftedEntry(who Subject, h Hold, reason string, a Approval) Entry {
+	return person(HoldLifted, who).hold(h).withReason(reason).withApproval(a).with("clips", list(h.Clips))
 }
 
 func (e Entry) hold(h Hold) Entry { return e.of(KindHold, h.ID).because(Why{Case: h.Case}) }
+
+// ClipHeldOverEntry says that a clip's deadline passed while it was held: nothing but a case's key opens it from here.
+func ClipHeldOverEntry(actor string, c ClipRef, deadline time.Time) Entry {
+	return service(ClipHeldOver, actor).clip(c).with("deadline", stamp(deadline))
+}
+
+// Cut is a part of a clip that was copied into a case.
+type Cut struct {
+	Parent   string // the clip that it is a part of
+	Hold     string
+	Case     string
+	From, To time.Time // widened to whole fragments
+	Size     int64     // sealed bytes
+	Frames   int
+	SHA256   Hash // of the sealed bytes
+}
+
+// ClipCutEntry says that a part of a clip was copied into a case, as a clip of its own, and sealed to the case's key.
+func ClipCutEntry(actor string, c ClipRef, cut Cut) Entry {
+	return service(ClipCut, actor).clip(c).because(Why{Case: cut.Case}).withHashes(cut.SHA256).with("parent", cut.Parent, "hold", cut.Hold,
+		"from", stamp(cut.From), "to", stamp(cut.To), "size", strconv.FormatInt(cut.Size, 10), "frames", strconv.Itoa(cut.Frames))
+}
+
+// CaseKeyMintedEntry says that a case has a key from here.
+func CaseKeyMintedEntry(actor, caseNumber string) Entry {
+	return service(CaseKeyMinted, actor).caseKey(caseNumber)
+}
+
+// CaseKeyDestroyedEntry says that the key of a case is being destroyed: what it sealed is unreadable from here.
+func CaseKeyDestroyedEntry(actor, caseNumber string) Entry {
+	return service(CaseKeyDestroyed, actor).caseKey(caseNumber)
+}
+
+func (e Entry) caseKey(caseNumber string) Entry {
+	return e.of(KindCaseKey, caseNumber).because(Why{Case: caseNumber})
+}

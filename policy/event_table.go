@@ -36,6 +36,7 @@ const (
 	KindBreakGlass Kind = "break-glass"
 	KindExport     Kind = "export"
 	KindHold       Kind = "hold"
+	KindCaseKey    Kind = "case-key"
 	KindBackup     Kind = "backup"
 	KindReport     Kind = "report"
 	KindLog        Kind = "log"
@@ -61,7 +62,7 @@ func needs(fields ...string) []string { return fields }
 
 // anyKind is what a denial may be about.
 var anyKind = about(KindNone, KindCamera, KindClip, KindObject, KindDayKey, KindPermit, KindSquare, KindRules, KindAccount, KindRoute,
-	KindRequest, KindBreakGlass, KindExport, KindHold, KindBackup, KindReport, KindLog, KindCheckpoint)
+	KindRequest, KindBreakGlass, KindExport, KindHold, KindCaseKey, KindBackup, KindReport, KindLog, KindCheckpoint)
 
 // table is what every event means. A constant that is missing here cannot be logged.
 var table = []meaning{
@@ -119,6 +120,11 @@ var table = []meaning{
 	{HoldRefused, NoAction, about(KindClip), needs("role", "permit", "permit_version", "case", "decision", "reason")},
 	{HoldExtended, Alteration, about(KindHold), needs("role", "case", "reason", "approver", "before", "after")},
 	{HoldLifted, Alteration, about(KindHold), needs("role", "case", "reason", "details.clips")},
+	{HoldLiftAsked, NoAction, about(KindHold), needs("role", "case", "reason")},
+	{ClipHeldOver, Alteration, about(KindClip), needs("permit", "permit_version", "details.deadline")},
+	{ClipCut, Alteration, about(KindClip), needs("permit", "permit_version", "case", "hashes", "details.parent", "details.hold", "details.from", "details.to", "details.size", "details.frames")},
+	{CaseKeyMinted, NoAction, about(KindCaseKey), needs("case")},
+	{CaseKeyDestroyed, Erasure, about(KindCaseKey), needs("case")},
 
 	{PermitDrafted, NoAction, about(KindPermit), needs("role", "permit", "permit_version", "hashes")},
 	{PermitActivated, NoAction, about(KindPermit), needs("permit", "permit_version", "details.document")},

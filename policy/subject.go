@@ -11,6 +11,8 @@ const (
 	Operator        Role = "operator"         // cameras and disks; never footage, never the log's pen
 	// ComplianceOfficer decides what permits say here: authorisations, signs, retention; never footage.
 	ComplianceOfficer Role = "compliance-officer"
+	// InvestigationLead decides what is kept as evidence beyond its deadline, and for how long.
+	InvestigationLead Role = "investigation-lead"
 )
 
 // LocalRole is what the log says of who works on the machine itself, without an account. The rules know no such role.
@@ -18,7 +20,7 @@ const LocalRole Role = "local"
 
 // Roles are all roles there are.
 func Roles() []Role {
-	return []Role{Investigator, DashboardViewer, Auditor, Operator, ComplianceOfficer}
+	return []Role{Investigator, DashboardViewer, Auditor, Operator, ComplianceOfficer, InvestigationLead}
 }
 
 // Subject is who asks, as established by policy/identity.
@@ -43,6 +45,8 @@ const (
 	ReadDeletions  Action = "read-deletions" // see what was deleted when, with proofs
 	ReadCameraList Action = "read-cameras"   // see that cameras exist
 	ReadPermits    Action = "read-permits"   // see permits, their history and the register, ask what they say
+	ReadHolds      Action = "read-holds"     // see what is held, for which case
+	PlaceHolds     Action = "place-holds"    // hold clips beyond their deadline, and lift that again
 	// AdministerPermits is to change what permits and groups of cameras hold, AdministerCameras what cameras there are.
 	AdministerPermits Action = "administer-permits"
 	AdministerCameras Action = "administer-cameras"
@@ -50,5 +54,5 @@ const (
 
 // Actions are all actions there are.
 func Actions() []Action {
-	return []Action{SearchClips, ViewOriginal, ReadOccupancy, ReadLog, ReadDeletions, ReadCameraList, ReadPermits, AdministerPermits, AdministerCameras}
+	return []Action{SearchClips, ViewOriginal, ReadOccupancy, ReadLog, ReadDeletions, ReadCameraList, ReadPermits, ReadHolds, PlaceHolds, AdministerPermits, AdministerCameras}
 }

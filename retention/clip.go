@@ -48,7 +48,11 @@ type Clip struct {
 	Codec         camera.Codec
 	Node          string // recorder that reserved it
 	DeletedAt     time.Time
-	Rule          string // what moved its deadline since it was reserved: "plattan@3", "plattan@3 unlawful"; empty: nothing
+	Holds         int       // in force
+	Cased         time.Time // since when only a case's key opens it, as its deadline passed under a hold; zero: it did not
+	Parent        string    // the clip that it was cut out of, for a case; empty: it was recorded
+	KeyCase       string    // the case whose key seals it; empty: the day key
+	Rule          string    // what moved its deadline since it was reserved: "plattan@3", "plattan@3 unlawful"; empty: nothing
 }
 
 // Duration is how long the clip is; zero while it is pending.
@@ -58,6 +62,9 @@ func (c Clip) Duration() time.Duration {
 	}
 	return c.End.Sub(c.Start)
 }
+
+// Held reports whether somebody needs the clip beyond its deadline.
+func (c Clip) Held() bool { return c.Holds > 0 }
 
 // Readable reports whether the clip's state allows reading; the deadline is checked apart.
 func (c Clip) Readable() bool { return c.State == Committed || c.State == Partial }

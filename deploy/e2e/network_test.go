@@ -203,8 +203,13 @@ func (n *network) afterFault(t *testing.T, auditor *visitor, name string, f faul
 		}
 	}
 	if f.harmless || f.delaying && len(causes) == 0 {
-		if len(causes) != 0 || unknown != 0 {
-			t.Errorf("a fault that costs nothing stopped the camera: %v, %d counts unknown", causes, unknown)
+		allowed := 0
+		if f.delaying {
+			// What was held back comes all at once, and the counter's queue is short: an old count is of no use.
+			allowed = int(n.metric(t, `klarsyn_vision_dropped_total{camera="`+name+`"}`))
+		}
+		if len(causes) != 0 || unknown > allowed {
+			t.Errorf("a fault that costs nothing stopped the camera: %v, %d counts unknown, %d of them for which the counter was too slow", causes, unknown, allowed)
 		}
 		return
 	}

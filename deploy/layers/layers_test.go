@@ -39,14 +39,15 @@ var arrows = map[string][]string{
 	"policy/audit/durable":   nil,
 	"policy/audit/audittest": {"policy/audit/leaf", "policy/audit/verify"},
 
-	"retention":                       {"camera", "policy"},
-	"retention/object/dir":            {"retention/object"},
+	"retention":                       {"camera", "policy", "retention/crashpoint"},
+	"retention/crashpoint":            nil,
+	"retention/object/dir":            {"retention/object", "retention/crashpoint"},
 	"retention/object/objecttest":     {"retention/object"},
 	"retention/object/s3":             {"retention/object"},
-	"retention/catalogue":             {"camera", "policy", "retention", "retention/database"},
+	"retention/catalogue":             {"camera", "policy", "retention", "retention/database", "retention/crashpoint"},
 	"retention/database":              nil,
 	"retention/database/databasetest": {"policy", "retention/database", "deploy/testenv"},
-	"retention/vault":                 {"camera", "policy", "retention", "retention/object"},
+	"retention/vault":                 {"camera", "policy", "retention", "retention/object", "retention/crashpoint"},
 	"retention/fsck":                  {"camera", "policy", "retention", "retention/object", "retention/timeline"},
 
 	"camera/rtsp/sim":    {"camera", "camera/coded"},
@@ -71,7 +72,7 @@ func allowed(from string) []string {
 	root, _, _ := strings.Cut(from, "/")
 	switch root {
 	case "retention":
-		return []string{"camera", "policy", "retention"}
+		return []string{"camera", "policy", "retention", "retention/crashpoint"}
 	default:
 		return []string{root}
 	}

@@ -60,7 +60,8 @@ type querier interface {
 }
 
 const clipColumns = `id, camera, permit, permit_version, start_us, end_us, camera_us, clock_flagged, deadline_us, state,
-	key_day, object_key, object_version, size, plain_size, sha256, frames, codec, node, deleted_us, counted_us, rule`
+	key_day, object_key, object_version, size, plain_size, sha256, frames, codec, node, deleted_us, counted_us, rule,
+	holds, cased_us, parent, key_case`
 
 // clips reads rows of clipColumns.
 func clips(ctx context.Context, q querier, where string, args ...any) ([]retention.Clip, error) {
@@ -93,12 +94,13 @@ func oneClip(ctx context.Context, q querier, where string, args ...any) (retenti
 
 func scanClip(scan func(...any) error) (retention.Clip, error) {
 	var c retention.Clip
-	var start, end, cam, deadline, deleted, flagged, counted int64
+	var start, end, cam, deadline, deleted, flagged, counted, cased int64
 	var sum []byte
 	err := scan(&c.ID, &c.Camera, &c.Permit, &c.PermitVersion, &start, &end, &cam, &flagged, &deadline, &c.State,
-		&c.KeyDay, &c.ObjectKey, &c.Version, &c.Size, &c.PlainSize, &sum, &c.Frames, &c.Codec, &c.Node, &deleted, &counted, &c.Rule)
+		&c.KeyDay, &c.ObjectKey, &c.Version, &c.Size, &c.PlainSize, &sum, &c.Frames, &c.Codec, &c.Node, &deleted, &counted, &c.Rule,
+		&c.Holds, &cased, &c.Parent, &c.KeyCase)
 	c.Start, c.End, c.CameraTime, c.Deadline, c.DeletedAt = instant(start), instant(end), instant(cam), instant(deadline), instant(deleted)
-	c.ClockFlagged, c.Counted = flagged != 0, instant(counted)
+	c.ClockFlagged, c.Counted, c.Cased = flagged != 0, instant(counted), instant(cased)
 	copy(c.SHA256[:], sum)
 	return c, err
 }

@@ -12,16 +12,23 @@ import (
 )
 
 // Claim takes up to limit clips whose deadline is at or before now: in one transaction their headers
-// are destroyed, so that nobody can read them from this instant on, and the log says so.
+// are destroyed, so that nobody can read them from this instant on, and the log says so. Those that are held are not
+// returned: they lose their day key's header, and from here on only the keys of their cases open them.
 func (c *Catalogue) Claim(ctx context.Context, now time.Time, limit int) ([]retention.Clip, error) {
 	var claimed []retention.Clip
 	err := c.within(ctx, "claiming clips that are due", func(tx *sql.Tx) error {
-		due, err := clips(ctx, tx, `WHERE deadline_us <= $1 AND state IN ('pending', 'committed', 'partial', 'lost')
+		due, err := clips(ctx, tx, `WHERE deadline_us <= $1 AND cased_us = 0 AND state IN ('pending', 'committed', 'partial', 'lost')
 			ORDER BY deadline_us LIMIT $2`+c.skippingLocked(), micros(now), limit)
 		if err != nil {
 			return err
 		}
 		for _, clip := range due {
+			if clip.Held() && clip.State != retention.Lost { // of what was lost there is nothing to keep
+				if err := c.holdOver(ctx, tx, clip, now); err != nil {
+					return err
+				}
+				continue
+			}
 			res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'deleting', shredded_us = $1
 				WHERE id = $2 AND state IN ('pending', 'committed', 'partial', 'lost')`, micros(now), clip.ID)
 			if err := changedOne(res, err); err != nil {
@@ -131,9 +138,9 @@ func (c *Catalogue) PublishRecipient(ctx context.Context, permit, day, recipient
 	})
 }
 
-const keyNeeded = `SELECT EXISTS (SELECT 1 FROM catalogue_clip WHERE permit = $1 AND key_day = $2 AND state <> 'deleted')`
+const keyNeeded = `SELECT EXISTS (SELECT 1 FROM catalogue_clip WHERE permit = $1 AND key_day = $2 AND state <> 'deleted' AND cased_us = 0 AND key_case = '')`
 
-// KeyNeeded reports whether a clip that is not deleted was sealed to that day key.
+// KeyNeeded reports whether a clip that is not deleted is opened by that day key: one that is held past its deadline is not.
 func (c *Catalogue) KeyNeeded(ctx context.Context, permit, day string) (bool, error) {
 	var needed bool
 	if err := c.DB.QueryRowContext(ctx, keyNeeded, permit, day).Scan(&needed); err != nil {

@@ -204,7 +204,7 @@ func covered(ctx context.Context, q querier, cam camera.ID) (time.Time, error) {
 	var us int64
 	err := q.QueryRowContext(ctx, `SELECT COALESCE(MAX(t), 0) FROM (
 		SELECT t FROM (SELECT CASE WHEN end_us > start_us THEN end_us ELSE start_us END AS t
-			FROM catalogue_clip WHERE camera = $1 ORDER BY start_us DESC, end_us DESC LIMIT 1) AS clip
+			FROM catalogue_clip WHERE camera = $1 AND parent = '' ORDER BY start_us DESC, end_us DESC LIMIT 1) AS clip
 		UNION ALL
 		SELECT t FROM (SELECT CASE WHEN to_us > from_us THEN to_us ELSE from_us END AS t
 			FROM catalogue_gap WHERE camera = $1 ORDER BY from_us DESC LIMIT 1) AS gap) AS last`, cam).Scan(&us)
@@ -228,9 +228,9 @@ func (c *Catalogue) RecordingSince(ctx context.Context, cam camera.ID, alive tim
 	var us, life int64
 	err := c.DB.QueryRowContext(ctx, `SELECT
 		COALESCE((SELECT MAX(to_us) FROM catalogue_gap WHERE camera = $1 AND to_us > 0),
-			(SELECT MIN(start_us) FROM catalogue_clip WHERE camera = $1), 0),
+			(SELECT MIN(start_us) FROM catalogue_clip WHERE camera = $1 AND parent = ''), 0),
 		COALESCE((SELECT CASE WHEN end_us > 0 THEN end_us ELSE start_us END FROM catalogue_clip
-			WHERE camera = $1 ORDER BY start_us DESC, end_us DESC LIMIT 1), 0)`, cam).Scan(&us, &life)
+			WHERE camera = $1 AND parent = '' ORDER BY start_us DESC, end_us DESC LIMIT 1), 0)`, cam).Scan(&us, &life)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("reading since when camera %s records: %w", cam, err)
 	}

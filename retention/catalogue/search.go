@@ -15,13 +15,13 @@ import (
 // the clip id after if it is not empty. Deleted clips are not listed: Deletions lists those.
 func (c *Catalogue) Search(ctx context.Context, cam camera.ID, from, to time.Time, limit int, after string) ([]retention.Clip, error) {
 	return clips(ctx, c.DB, `WHERE camera = $1 AND start_us < $3 AND (end_us > $2 OR end_us = 0) AND id > $4
-		AND state IN ('pending', 'committed', 'partial', 'lost') ORDER BY id LIMIT $5`,
+		AND parent = '' AND state IN ('pending', 'committed', 'partial', 'lost') ORDER BY id LIMIT $5`,
 		cam, micros(from), micros(to), after, limit)
 }
 
 // Spans are a camera's clips that touch [from, to), oldest first, in whatever state: also what is left of those that are gone.
 func (c *Catalogue) Spans(ctx context.Context, cam camera.ID, from, to time.Time) ([]retention.Clip, error) {
-	return clips(ctx, c.DB, `WHERE camera = $1 AND start_us < $3 AND (end_us > $2 OR end_us = 0) ORDER BY start_us, id`, cam, micros(from), micros(to))
+	return clips(ctx, c.DB, `WHERE camera = $1 AND start_us < $3 AND (end_us > $2 OR end_us = 0) AND parent = '' ORDER BY start_us, id`, cam, micros(from), micros(to))
 }
 
 // Clip is one clip in whatever state, or retention.ErrNotFound.

@@ -250,6 +250,9 @@ func (c Check) timeIsTiled(ctx context.Context, rows []retention.Row, _ map[stri
 func (c Check) untiled(ctx context.Context, rows []retention.Row) (checked int, faults []string, err error) {
 	spans := map[string][]timeline.Span{}
 	for _, row := range rows {
+		if row.Parent != "" {
+			continue // a part of a clip that is there, too, or was
+		}
 		cam := string(row.Camera)
 		spans[cam] = append(spans[cam], timeline.Span{From: row.Start, To: row.End, Name: "clip " + row.ID})
 	}
