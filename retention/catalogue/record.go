@@ -10,6 +10,7 @@ import (
 	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/retention"
+	"klarsyn/retention/crashpoint"
 )
 
 // ErrOverlap says that a clip would begin inside time that is accounted for already.
@@ -41,10 +42,16 @@ func (c *Catalogue) Reserve(ctx context.Context, clip retention.Clip, header []b
 			micros(clip.Deadline), retention.Pending, clip.KeyDay, clip.ObjectKey, clip.Codec, clip.Node, micros(clip.Counted)); err != nil {
 			return err
 		}
+		crashpoint.Here("reserve.row")
 		if _, err := tx.ExecContext(ctx, `INSERT INTO catalogue_header (clip, header) VALUES ($1, $2)`, clip.ID, header); err != nil {
 			return err
 		}
-		return c.Log.Append(ctx, tx, policy.ClipReservedEntry(c.Actor, refOf(clip), clip.Start, clip.Deadline))
+		crashpoint.Here("reserve.header")
+		if err := c.Log.Append(ctx, tx, policy.ClipReservedEntry(c.Actor, refOf(clip), clip.Start, clip.Deadline)); err != nil {
+			return err
+		}
+		crashpoint.Here("reserve.logged")
+		return nil
 	})
 }
 
@@ -82,9 +89,14 @@ func (c *Catalogue) Commit(ctx context.Context, clip retention.Clip) error {
 		if err != nil {
 			return err
 		}
-		return c.Log.Append(ctx, tx, entry(c.Actor, refOf(clip), policy.Seal{
+		crashpoint.Here("commit.marked")
+		if err := c.Log.Append(ctx, tx, entry(c.Actor, refOf(clip), policy.Seal{
 			SHA256: clip.SHA256, Size: clip.Size, To: clip.End, Frames: clip.Frames,
-		}))
+		})); err != nil {
+			return err
+		}
+		crashpoint.Here("commit.logged")
+		return nil
 	})
 }
 
@@ -95,10 +107,16 @@ func (c *Catalogue) Lose(ctx context.Context, clip retention.Clip, reason string
 		if err := changedOne(res, err); err != nil {
 			return err
 		}
+		crashpoint.Here("lose.marked")
 		if _, err := tx.ExecContext(ctx, `DELETE FROM catalogue_header WHERE clip = $1`, clip.ID); err != nil {
 			return err
 		}
-		return c.Log.Append(ctx, tx, policy.ClipLostEntry(c.Actor, refOf(clip), reason))
+		crashpoint.Here("lose.shredded")
+		if err := c.Log.Append(ctx, tx, policy.ClipLostEntry(c.Actor, refOf(clip), reason)); err != nil {
+			return err
+		}
+		crashpoint.Here("lose.logged")
+		return nil
 	})
 }
 

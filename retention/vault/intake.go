@@ -18,6 +18,7 @@ import (
 	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/retention"
+	"klarsyn/retention/crashpoint"
 )
 
 // Reservations is where a clip's row begins and gets its end.
@@ -173,6 +174,7 @@ func (in *Intake) Begin(ctx context.Context, o camera.Opening) (camera.Recording
 		return nil, err
 	}
 	in.reserved.Add(1)
+	crashpoint.Here("reserve.done")
 	if err := rec.create(); err != nil {
 		// The row stands without a byte: the mover finds it and gives it up.
 		err = errors.Join(err, in.cfg.Reservations.End(ctx, clip.ID, clip.Start, 0))
@@ -231,6 +233,7 @@ func (r *recording) create() error {
 		r.file.Close()
 		return err
 	}
+	crashpoint.Here("record.created")
 	return r.in.spool.sync()
 }
 
@@ -249,12 +252,14 @@ func (r *recording) Write(_ context.Context, fragment []byte, c camera.Closing) 
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
+	crashpoint.Here("record.sealed")
 	if _, err := fmt.Fprintln(r.idx, mark{r.plain, c}); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
 	if err := errors.Join(r.file.Sync(), r.idx.Sync()); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
+	crashpoint.Here("record.written")
 	return nil
 }
 
@@ -269,6 +274,7 @@ func (r *recording) Close(ctx context.Context, c camera.Closing) error {
 	}()
 	// The stream is on the disk before the line that says that it is whole.
 	err := errors.Join(r.stream.Close(), r.file.Sync())
+	crashpoint.Here("close.stream")
 	if err == nil {
 		_, err = fmt.Fprintf(r.idx, "%v\n%s\n", mark{r.plain, c}, lastLine)
 	}
@@ -278,5 +284,8 @@ func (r *recording) Close(ctx context.Context, c camera.Closing) error {
 		_, reachErr := r.in.reach(ctx, r.clip)
 		return errors.Join(fmt.Errorf("closing clip %s in the spool: %w", r.clip.ID, err), reachErr)
 	}
-	return r.in.cfg.Reservations.End(ctx, r.clip.ID, c.End, c.Frames)
+	crashpoint.Here("close.index")
+	err = r.in.cfg.Reservations.End(ctx, r.clip.ID, c.End, c.Frames)
+	crashpoint.Here("close.ended")
+	return err
 }

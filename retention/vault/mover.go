@@ -11,6 +11,7 @@ import (
 
 	"klarsyn/camera"
 	"klarsyn/retention"
+	"klarsyn/retention/crashpoint"
 	"klarsyn/retention/object"
 )
 
@@ -155,6 +156,7 @@ func (in *Intake) reach(ctx context.Context, c retention.Clip) (extent, error) {
 	}
 	if c.End.IsZero() {
 		err = in.cfg.Reservations.End(ctx, c.ID, e.End, e.Frames)
+		crashpoint.Here("recover.ended")
 	}
 	return e, err
 }
@@ -178,6 +180,7 @@ func (in *Intake) settle(ctx context.Context, c retention.Clip) error {
 			return err
 		}
 		in.lost.Add(1)
+		crashpoint.Here("lose.done")
 		return in.spool.remove(c.ID)
 	}
 	c.End, c.Frames, c.PlainSize, c.State = e.End, e.Frames, e.plain, retention.Committed
@@ -188,6 +191,7 @@ func (in *Intake) settle(ctx context.Context, c retention.Clip) error {
 		return err
 	}
 	err = in.cfg.Outcomes.Commit(ctx, c)
+	crashpoint.Here("commit.done")
 	switch {
 	case errors.Is(err, retention.ErrGone): // its deadline was faster; the stray object is reaped
 	case err != nil:
@@ -214,6 +218,7 @@ func (in *Intake) put(ctx context.Context, c *retention.Clip) error {
 	if err != nil {
 		return err
 	}
+	crashpoint.Here("commit.stored")
 	have, err := in.cfg.Store.Verify(ctx, c.ObjectKey)
 	if errors.Is(err, object.ErrDenied) {
 		// Who may put and not read has the store's word: it takes nothing but what hashes to the announced sum.
@@ -225,6 +230,7 @@ func (in *Intake) put(ctx context.Context, c *retention.Clip) error {
 	if have.Size != size || have.SHA256 != sum {
 		return fmt.Errorf("the store returned other bytes than it was given: %w", object.ErrMismatch)
 	}
+	crashpoint.Here("commit.verified")
 	c.Size, c.SHA256, c.Version = size, sum, have.Version
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"klarsyn/camera"
+	"klarsyn/retention/crashpoint"
 )
 
 // ErrDiskFull says that the spool keeps its last room for deletion.
@@ -160,7 +161,11 @@ func (s *spool) remove(id string) error {
 		if err := os.Remove(s.path(id, ending)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("spool: %w", err))
 		}
+		if ending == sealed {
+			crashpoint.Here("spool.stream-removed")
+		}
 	}
+	crashpoint.Here("spool.index-removed")
 	return errors.Join(append(errs, s.sync())...)
 }
 
@@ -253,6 +258,7 @@ func (s *spool) truncate(id string) (plain int64, err error) {
 	if err := os.Truncate(s.path(id, sealed), keep); err != nil {
 		return 0, fmt.Errorf("spool: %w", err)
 	}
+	crashpoint.Here("recover.truncated")
 	return plain, nil
 }
 
