@@ -20,6 +20,11 @@ type Deletion struct {
 	Deleted  time.Time
 	Removed  int
 	Listed   int
+	// What was deleted, so that the entry alone says it when those of the recording are older than the log is kept. From is zero
+	// in entries from before that; To where the clip's end never became known; SHA256 where nothing was stored.
+	From, To time.Time
+	SHA256   Hash
+	Size     int64
 }
 
 // Redaction is a copy of a clip in which somebody or something was made unrecognisable for good.
@@ -35,7 +40,11 @@ type DayKey struct{ Permit, Day string }
 
 // ClipReservedEntry says that a clip begins: from here on it has a deadline.
 func ClipReservedEntry(actor string, c ClipRef, from, deadline time.Time) Entry {
-	return service(ClipReserved, actor).clip(c).with("camera", c.Camera, "from", stamp(from), "deadline", stamp(deadline))
+	e := service(ClipReserved, actor).clip(c).with("camera", c.Camera, "from", stamp(from), "deadline", stamp(deadline))
+	if c.Parent != "" {
+		e = e.with("parent", c.Parent, "hold", c.Hold)
+	}
+	return e
 }
 
 // ClipCommittedEntry says that a clip is stored whole.
@@ -68,8 +77,19 @@ func ClipShreddedEntry(actor string, c ClipRef, deadline time.Time, was string) 
 
 // ClipDeletedEntry says that nothing of a clip is left, and how that was proved.
 func ClipDeletedEntry(actor string, c ClipRef, d Deletion) Entry {
-	return service(ClipDeleted, actor).clip(c).with(
+	e := service(ClipDeleted, actor).clip(c).with(
 		"deadline", stamp(d.Deadline), "deleted", stamp(d.Deleted), "removed", strconv.Itoa(d.Removed), "listed", strconv.Itoa(d.Listed))
+	if d.From.IsZero() {
+		return e
+	}
+	e = e.with("camera", c.Camera, "from", stamp(d.From))
+	if !d.To.IsZero() {
+		e = e.with("to", stamp(d.To))
+	}
+	if d.SHA256 != (Hash{}) {
+		e = e.with("sha256", d.SHA256.String(), "size", strconv.FormatInt(d.Size, 10))
+	}
+	return e
 }
 
 // DeletionFailedEntry says what could not be deleted: a clip, an object or an export, named by its Kind.

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -16,8 +18,11 @@ type Hold struct {
 	Review    time.Time
 }
 
-// HoldPlacedEntry says that clips are held. Whose decision that is must be said: who places it may also be who
-// may decide it.
+// maxListed is how many clips an entry of a hold names: with more it would be longer than an entry may be.
+const maxListed = 400
+
+// HoldPlacedEntry says that clips are held, maxListed at most: see HoldPlacedEntries. Whose decision that is must be said: who
+// places it may also be who may decide it.
 func HoldPlacedEntry(who Subject, h Hold, a Approval) Entry {
 	e := person(HoldPlaced, who).hold(h).withReason(h.Basis).withApproval(a).with("clips", list(h.Clips), "review", stamp(h.Review))
 	if h.Kind != "" {
@@ -27,6 +32,25 @@ func HoldPlacedEntry(who Subject, h Hold, a Approval) Entry {
 		e = e.with("requester", bounded(h.Requester, maxCase))
 	}
 	return e
+}
+
+// HoldPlacedEntries say that clips are held, however many: each entry names some of them, and which part of how many it is.
+func HoldPlacedEntries(who Subject, h Hold, a Approval) []Entry {
+	return inParts(h, func(h Hold) Entry { return HoldPlacedEntry(who, h, a) })
+}
+
+// inParts makes one entry of a hold, or of one with many clips as many as it needs.
+func inParts(h Hold, entry func(Hold) Entry) []Entry {
+	if len(h.Clips) <= maxListed {
+		return []Entry{entry(h)}
+	}
+	parts := slices.Collect(slices.Chunk(h.Clips, maxListed))
+	entries := make([]Entry, len(parts))
+	for i, clips := range parts {
+		h.Clips = clips
+		entries[i] = entry(h).with("part", fmt.Sprintf("%d/%d", i+1, len(parts)))
+	}
+	return entries
 }
 
 // HoldRefusedEntry says that a clip was not held, and why: it was claimed for deletion before, for example.
@@ -44,10 +68,15 @@ func HoldLiftAskedEntry(who Subject, h Hold, reason string) Entry {
 	return person(HoldLiftAsked, who).hold(h).withReason(reason)
 }
 
-// HoldLiftedEntry says that clips are held no longer: those whose deadline passed are unreadable from here. Who asked for
-// it is the approval's other person.
+// HoldLiftedEntry says that clips are held no longer, maxListed at most: those whose deadline passed are unreadable from here.
+// Who asked for it is the approval's other person.
 func HoldLiftedEntry(who Subject, h Hold, reason string, a Approval) Entry {
 	return person(HoldLifted, who).hold(h).withReason(reason).withApproval(a).with("clips", list(h.Clips))
+}
+
+// HoldLiftedEntries say that clips are held no longer, however many: see HoldPlacedEntries.
+func HoldLiftedEntries(who Subject, h Hold, reason string, a Approval) []Entry {
+	return inParts(h, func(h Hold) Entry { return HoldLiftedEntry(who, h, reason, a) })
 }
 
 func (e Entry) hold(h Hold) Entry { return e.of(KindHold, h.ID).because(Why{Case: h.Case}) }

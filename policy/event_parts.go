@@ -15,11 +15,14 @@ type PermitRef struct {
 	Version int
 }
 
-// ClipRef is a clip, and the permit that it was recorded under.
+// ClipRef is a clip, and the permit that it was recorded under. Parent and Hold are of a part that is cut out of another clip:
+// which clip that is, and which hold keeps the part from its reservation on.
 type ClipRef struct {
 	ID     string
 	Camera string
 	Permit PermitRef
+	Parent string
+	Hold   string
 }
 
 // Why is what somebody states who wants something. Reason is free text.
