@@ -139,7 +139,7 @@ func (g *Gate) Look(ctx context.Context, subject Subject, r Request) (Grant, err
 		return Grant{}, err
 	}
 	return Grant{
-		viewing: viewing.ID, clip: r.Clip, camera: r.Camera, expires: g.cfg.Now().Add(g.cfg.GrantLife),
+		viewing: viewing.ID, clip: r.Clip, camera: r.Camera, number: r.Case, expires: g.cfg.Now().Add(g.cfg.GrantLife),
 	}, nil
 }
 

@@ -52,6 +52,20 @@ type HeldClip struct {
 	Over     time.Time // when the hold let go of it; zero: it has not
 }
 
+// PartHeld is a part of a clip that a hold wants: it is cut out, so that the rest may expire.
+type PartHeld struct {
+	Hold, Case string
+	Clip       string
+	From, To   time.Time // To is zero: to the clip's end
+	Cut        string    // the clip that it is becoming, or became
+}
+
+// Refusal is a clip that could not be held, and why.
+type Refusal struct {
+	Clip   string
+	Reason string
+}
+
 // SealedKey is what opens a held clip: its age header as it was recorded, and the file key within, sealed to a case. Both are
 // empty for a clip that is sealed to the case itself.
 type SealedKey struct {

@@ -21,6 +21,14 @@ func (c *Catalogue) skippingLocked() string {
 	return ``
 }
 
+// locked ends a SELECT of one row that its transaction changes.
+func (c *Catalogue) locked() string {
+	if c.Dialect == database.Postgres {
+		return ` FOR UPDATE`
+	}
+	return ``
+}
+
 // lockTimeline keeps a camera's timeline to this transaction: what it reads of clips and gaps stays true until
 // it has written its own.
 func (c *Catalogue) lockTimeline(ctx context.Context, tx *sql.Tx, cam camera.ID) error {

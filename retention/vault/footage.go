@@ -18,11 +18,14 @@ import (
 type Shelf interface {
 	Clip(ctx context.Context, id string) (retention.Clip, error)
 	Header(ctx context.Context, id string) ([]byte, error)
+	// CaseKey is what opens a held clip with the key of a case, or retention.ErrGone if no hold of the case keeps it.
+	CaseKey(ctx context.Context, id, caseNumber string) (retention.SealedKey, error)
 }
 
-// Keyring opens day keys.
+// Keyring opens day keys and the keys of cases.
 type Keyring interface {
 	Identity(ctx context.Context, permit, day string) (age.Identity, error)
+	CaseIdentity(ctx context.Context, caseNumber string) (age.Identity, error)
 }
 
 // Reader is what the serving side may do with a store.
@@ -61,19 +64,22 @@ func (v *Vault) Open(ctx context.Context, g policy.Grant, clipID string) (retent
 	if !g.Opens(c.ID, string(c.Camera), v.Clock.Logging()) {
 		return nil, retention.ErrNoGrant
 	}
+	f, err := v.open(ctx, c, g.Case())
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// open opens a clip for a case, for those in this package who answer for it. Footage is nothing without what its clip was looked
+// up for: a Grant, or a hold.
+func (v *Vault) open(ctx context.Context, c retention.Clip, caseNumber string) (*footage, error) {
 	if err := v.alive(c); err != nil {
 		return nil, err
 	}
-	header, err := v.Shelf.Header(ctx, c.ID)
-	if errors.Is(err, retention.ErrGone) {
+	header, identity, held, err := v.key(ctx, c, caseNumber)
+	if err != nil {
 		return nil, err
-	}
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	identity, err := v.Keyring.Identity(ctx, c.Permit, c.KeyDay)
-	if err != nil {
-		return nil, unavailable(err)
 	}
 	info, err := v.Store.Stat(ctx, c.ObjectKey)
 	if errors.Is(err, object.ErrNotFound) {
@@ -87,6 +93,9 @@ func (v *Vault) Open(ctx context.Context, g policy.Grant, clipID string) (retent
 	}
 	src := &objectAt{ctx: ctx, v: v, key: c.ObjectKey, header: header, size: int64(len(header)) + c.Size}
 	f := &footage{v: v, clip: c, src: src}
+	if held {
+		f.heldFor, f.seen = caseNumber, time.Now()
+	}
 	if c.State == retention.Partial {
 		f.plain = &cutOff{src: src, identity: identity, size: c.PlainSize}
 	} else {
@@ -102,10 +111,10 @@ func (v *Vault) Open(ctx context.Context, g policy.Grant, clipID string) (retent
 	return f, nil
 }
 
-// alive refuses what is past its deadline by any clock, or not in a readable state.
+// alive refuses what is past its deadline by any clock and not held, or not in a readable state.
 func (v *Vault) alive(c retention.Clip) error {
 	switch {
-	case c.State == retention.Deleting, c.State == retention.Deleted, !v.Clock.Reading().Before(c.Deadline):
+	case c.State == retention.Deleting, c.State == retention.Deleted, !c.Held() && v.over(c):
 		return retention.ErrGone
 	case c.State == retention.Pending:
 		return retention.ErrNotReady
@@ -113,6 +122,48 @@ func (v *Vault) alive(c retention.Clip) error {
 		return retention.ErrNoFootage
 	}
 	return nil
+}
+
+// over reports whether the clip's deadline has passed by any clock.
+func (v *Vault) over(c retention.Clip) bool { return !v.Clock.Reading().Before(c.Deadline) }
+
+// key is the header of a clip and what opens it. Until its deadline that is the day key; of what was cut out for a case, and from
+// the deadline on, only the key of a case that holds the clip. held says that it is the hold that opens it.
+func (v *Vault) key(ctx context.Context, c retention.Clip, caseNumber string) (header []byte, identity age.Identity, held bool, err error) {
+	held = v.over(c) || c.KeyCase != ""
+	if held && caseNumber == "" {
+		return nil, nil, false, retention.ErrGone
+	}
+	var sealed retention.SealedKey
+	if held {
+		// Asked also for what is sealed to the case itself: its hold must be in force.
+		if sealed, err = v.Shelf.CaseKey(ctx, c.ID, caseNumber); err != nil {
+			return nil, nil, false, goneOrAway(err)
+		}
+		header = sealed.Header
+	}
+	if len(header) == 0 {
+		if header, err = v.Shelf.Header(ctx, c.ID); err != nil {
+			return nil, nil, false, goneOrAway(err)
+		}
+	}
+	if !held {
+		identity, err = v.Keyring.Identity(ctx, c.Permit, c.KeyDay)
+	} else if identity, err = v.Keyring.CaseIdentity(ctx, caseNumber); err == nil && len(sealed.FileKey) > 0 {
+		identity, err = unseal(sealed.FileKey, identity)
+	}
+	if err != nil {
+		return nil, nil, false, unavailable(err)
+	}
+	return header, identity, held, nil
+}
+
+// goneOrAway tells a header that was destroyed from a database that cannot be asked.
+func goneOrAway(err error) error {
+	if errors.Is(err, retention.ErrGone) {
+		return err
+	}
+	return unavailable(err)
 }
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", retention.ErrUnavailable, err) }
@@ -124,13 +175,38 @@ type footage struct {
 	src   *objectAt
 	plain io.ReaderAt
 	pos   int64
+
+	heldFor string    // the case whose hold opens it; empty: no hold
+	seen    time.Time // when that hold was last seen to be in force
+}
+
+// holdCheck is how long a hold is believed to be in force while somebody watches.
+const holdCheck = time.Second
+
+// stillMay refuses what may be read no longer: the deadline may pass, or the hold be lifted, while somebody watches.
+func (f *footage) stillMay() error {
+	if f.heldFor == "" {
+		if f.v.over(f.clip) {
+			return retention.ErrGone
+		}
+		return nil
+	}
+	if time.Since(f.seen) < holdCheck {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(f.src.ctx, f.v.timeout())
+	defer cancel()
+	if _, err := f.v.Shelf.CaseKey(ctx, f.clip.ID, f.heldFor); err != nil {
+		return goneOrAway(err)
+	}
+	f.seen = time.Now()
+	return nil
 }
 
 func (f *footage) Clip() retention.Clip { return f.clip }
 
 func (f *footage) Read(p []byte) (int, error) {
-	// The deadline may pass while somebody watches.
-	if err := f.v.alive(f.clip); err != nil {
+	if err := f.stillMay(); err != nil {
 		return 0, err
 	}
 	if len(p) == 0 {
@@ -218,12 +294,16 @@ func (o *objectAt) ReadAt(p []byte, at int64) (int, error) {
 	return n, nil
 }
 
-func (o *objectAt) fetch(pos int64) error {
-	timeout := o.v.Timeout
-	if timeout == 0 {
-		timeout = 30 * time.Second
+// timeout bounds one question.
+func (v *Vault) timeout() time.Duration {
+	if v.Timeout == 0 {
+		return 30 * time.Second
 	}
-	ctx, cancel := context.WithTimeout(o.ctx, timeout)
+	return v.Timeout
+}
+
+func (o *objectAt) fetch(pos int64) error {
+	ctx, cancel := context.WithTimeout(o.ctx, o.v.timeout())
 	defer cancel()
 	length := min(window, o.size-int64(len(o.header))-pos)
 	r, err := o.v.Store.Open(ctx, o.key, pos, length)

@@ -4,14 +4,14 @@ ALTER TABLE catalogue_clip ADD COLUMN holds BIGINT NOT NULL DEFAULT 0;     -- in
 ALTER TABLE catalogue_clip ADD COLUMN cased_us BIGINT NOT NULL DEFAULT 0;  -- its deadline passed under a hold: since then only a case's key opens it
 ALTER TABLE catalogue_clip ADD COLUMN parent TEXT NOT NULL DEFAULT '';     -- the clip that this one was cut out of, into a case
 ALTER TABLE catalogue_clip ADD COLUMN key_case TEXT NOT NULL DEFAULT '';   -- the case whose key seals it; empty: its day key
-ALTER TABLE catalogue_clip ADD COLUMN barrier BIGINT NOT NULL DEFAULT 0;   -- 1: the store's own legal hold is set, or may be
+ALTER TABLE catalogue_clip ADD COLUMN barrier BIGINT NOT NULL DEFAULT 0;   -- the store's own legal hold: 0 off, 1 perhaps, 2 on
 -- What is held past its deadline is not due, and needs no day key.
 DROP INDEX catalogue_clip_due;
 CREATE INDEX catalogue_clip_due ON catalogue_clip (deadline_us) WHERE cased_us = 0 AND state IN ('pending', 'committed', 'partial', 'lost');
 DROP INDEX catalogue_clip_key;
 CREATE INDEX catalogue_clip_key ON catalogue_clip (permit, key_day) WHERE state <> 'deleted' AND cased_us = 0 AND key_case = '';
 CREATE INDEX catalogue_clip_parent ON catalogue_clip (parent) WHERE parent <> '';
-CREATE INDEX catalogue_clip_barrier ON catalogue_clip (id) WHERE holds > 0 OR barrier = 1;
+CREATE INDEX catalogue_clip_barrier ON catalogue_clip (id) WHERE (holds > 0 AND barrier < 2) OR (holds = 0 AND barrier > 0);
 
 -- A hold keeps clips for a case beyond their deadline, until two people lift it.
 CREATE TABLE catalogue_hold (
