@@ -62,6 +62,8 @@ type clipBody struct {
 	CameraTime   *time.Time      `json:"camera_time,omitempty" doc:"the camera's own time of the first frame"`
 	ClockFlagged bool            `json:"clock_flagged,omitempty" doc:"camera and server disagreed by more than 10 s, or nobody could vouch for the server's clock"`
 	Deadline     time.Time       `json:"deadline" doc:"unreadable and deleted from this instant on, unless held"`
+	Held         bool            `json:"held,omitempty" doc:"a case needs it beyond its deadline; then only looks for that case open it"`
+	Part         string          `json:"part_of,omitempty" doc:"the clip that it was cut out of, for a case"`
 	DeletedAt    *time.Time      `json:"deleted_at,omitempty"`
 	Bytes        int64           `json:"bytes" doc:"size of the footage as served"`
 	Frames       int             `json:"frames"`
@@ -151,7 +153,7 @@ func (s *Server) viewable(c retention.Clip) error {
 	case retention.Deleting, retention.Deleted:
 		return retention.ErrGone
 	}
-	if !s.cfg.Now().Before(c.Deadline) {
+	if !c.Held() && !s.cfg.Now().Before(c.Deadline) {
 		return retention.ErrGone
 	}
 	switch c.State {
@@ -187,7 +189,7 @@ func (s *Server) describeClip(c retention.Clip, purposes func(string, int) []str
 		ID: c.ID, Camera: c.Camera, State: c.State, Readable: s.viewable(c) == nil,
 		From: c.Start.UTC(), To: utcOrNil(c.End), Seconds: c.Duration().Seconds(),
 		CameraTime: utcOrNil(c.CameraTime), ClockFlagged: c.ClockFlagged,
-		Deadline: c.Deadline.UTC(), DeletedAt: utcOrNil(c.DeletedAt),
+		Deadline: c.Deadline.UTC(), Held: c.Held(), Part: c.Parent, DeletedAt: utcOrNil(c.DeletedAt),
 		Bytes: c.PlainSize, Frames: c.Frames, Codec: c.Codec,
 		Permit: permitRef{ID: c.Permit, Version: c.PermitVersion, Purposes: purposes(c.Permit, c.PermitVersion)},
 	}

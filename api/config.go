@@ -26,12 +26,16 @@ type Config struct {
 	Clips     Clips
 	Deletions Deletions
 	Vault     Vault
-	Occupancy Occupancy
-	Log       Log
-	Tiles     Tiles
-	Square    Square
-	Accounts  Accounts
-	Gate      Gate
+	Custody   Custody
+	Holds     Holds
+	// HoldChanges are what becomes of a hold after it was placed.
+	HoldChanges HoldChanges
+	Occupancy   Occupancy
+	Log         Log
+	Tiles       Tiles
+	Square      Square
+	Accounts    Accounts
+	Gate        Gate
 	// Current is asked at every request of a session that began at since. It fails with ErrRevoked if the
 	// account was disabled or changed after that. Optional, but without it a session outlives what was
 	// taken from its account until it runs out.
@@ -98,6 +102,25 @@ type Deletions interface {
 // ErrDamaged, ErrUnavailable, ErrNoGrant.
 type Vault interface {
 	Open(ctx context.Context, g policy.Grant, clip string) (retention.Footage, error)
+}
+
+// Custody places holds. What could not be held comes back with the reason; a hold without clips was not placed.
+type Custody interface {
+	Place(ctx context.Context, who policy.Subject, h retention.Hold) (retention.Hold, []retention.Refusal, error)
+}
+
+// Holds reads holds. Holds lists them, newest first, without what they keep; Hold fails with retention.ErrNoHold.
+type Holds interface {
+	Holds(ctx context.Context, caseNumber string, inForce bool, limit int, before string) ([]retention.Hold, error)
+	Hold(ctx context.Context, id string) (retention.Hold, error)
+}
+
+// HoldChanges lifts and extends holds, each logged in its transaction. Errors: retention.ErrNoHold, ErrHoldLifted, ErrSamePerson,
+// ErrNobodyAsked.
+type HoldChanges interface {
+	AskLift(ctx context.Context, who policy.Subject, id, reason string) error
+	Lift(ctx context.Context, who policy.Subject, id string) error
+	ExtendHold(ctx context.Context, who policy.Subject, id string, review time.Time) error
 }
 
 // Occupancy reads counts. Latest returns the newest sample of every camera and zone.
@@ -191,7 +214,7 @@ func (c *Config) check() error {
 		name    string
 		missing bool
 	}{
-		{"Clips", c.Clips == nil}, {"Deletions", c.Deletions == nil}, {"Vault", c.Vault == nil},
+		{"Clips", c.Clips == nil}, {"Deletions", c.Deletions == nil}, {"Vault", c.Vault == nil}, {"Custody", c.Custody == nil}, {"Holds", c.Holds == nil}, {"HoldChanges", c.HoldChanges == nil},
 		{"Occupancy", c.Occupancy == nil}, {"Log", c.Log == nil}, {"Tiles", c.Tiles == nil}, {"Square", c.Square == nil}, {"Cameras", c.Cameras == nil}, {"Accounts", c.Accounts == nil},
 		{"Gate", c.Gate == nil}, {"Permit", c.Permit == nil}, {"Sessions", c.Sessions == nil},
 	} {

@@ -161,6 +161,16 @@ func describe(err error) *Problem {
 		return newProblem(403, "cross-origin", "Request from another site", "Send the request from this site's own pages, or from a program without an Origin header.")
 	case errors.Is(err, retention.ErrNotFound):
 		return newProblem(404, "no-such-clip", "No such clip", "Find clips with GET /api/v1/clips.")
+	case errors.Is(err, retention.ErrTooMuchHeld):
+		return newProblem(422, "too-much", "Too much for one hold", "A hold keeps at most "+strconv.Itoa(retention.MaxHeld)+" clips: hold a shorter stretch, or place several.")
+	case errors.Is(err, retention.ErrNoHold):
+		return newProblem(404, "no-such-hold", "No such hold", "GET /api/v1/holds lists them.")
+	case errors.Is(err, retention.ErrHoldLifted):
+		return newProblem(409, "hold-lifted", "The hold was lifted already", "GET /api/v1/holds/{id} says when, and by whom.")
+	case errors.Is(err, retention.ErrSamePerson):
+		return newProblem(409, "same-person", "Lifting takes two people", "You asked for this hold to be lifted: another one who may lift holds must agree.")
+	case errors.Is(err, retention.ErrNobodyAsked):
+		return newProblem(409, "nobody-asked", "Nobody asked for it", "Say first why the hold is not needed any more.")
 	case errors.Is(err, errNoCamera):
 		return newProblem(404, "no-such-camera", "No such camera", "GET /api/v1/cameras lists the cameras that you may see.")
 	case errors.Is(err, errNoRoute):

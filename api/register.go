@@ -32,6 +32,14 @@ func (s *Server) registerAPI(h huma.API) {
 				"the stored bytes are not what was recorded. An answer that breaks off was cut off: it is not the clip's end."),
 			&mediaInput{}, s.media)
 	}
+	add(s, h, op("POST", "/api/v1/holds", "hold", "Hold clips beyond their deadline, for a case", 404, 410, 422, 429, 503).says(
+		"Clips by id, or a stretch of a camera's time. Of a clip that is only partly within the stretch the part is cut out into the case, and the rest expires. "+
+			"201: held; refused names what could not be, such as clips that were claimed for deletion before. 410: nothing could be held."), s.placeHold)
+	add(s, h, op("GET", "/api/v1/holds", "holds", "Holds, newest first", 403, 422, 429, 503), s.holds)
+	add(s, h, op("GET", "/api/v1/holds/{id}", "one-hold", "One hold, with what it keeps", 403, 404, 429, 503), s.oneHold)
+	add(s, h, op("POST", "/api/v1/holds/{id}/lift", "lift-hold", "Lift a hold", 403, 404, 409, 422, 429, 503).says(
+		"Two people: the first says why (202), another one agrees (200). What no other hold keeps and whose deadline has passed is unreadable from that instant on."), s.liftHold)
+	add(s, h, op("POST", "/api/v1/holds/{id}/extend", "extend-hold", "Set when a hold is looked at again", 403, 404, 409, 422, 429, 503), s.extendHold)
 	add(s, h, op("GET", "/api/v1/occupancy", "occupancy", "Counts over time", 404, 422, 429, 503).says(
 		"Numbers are null unless quality is ok: unknown is never zero. A dashboard viewer gets no number below the "+
 			"smallest cell, zero included: suppressed is true and below says the limit."), s.occupancy)

@@ -64,6 +64,13 @@ func accessTable() map[string]access {
 		// The handler asks again, for each kind of thing that changes.
 		"POST /api/v1/square": {auth: loggedIn, action: policy.ReadPermits, oneOf: administer()},
 
+		// Whether the camera's footage may be held is asked for each clip.
+		"POST /api/v1/holds":            {auth: loggedIn, action: policy.PlaceHolds},
+		"GET /api/v1/holds":             {auth: loggedIn, action: policy.ReadHolds},
+		"GET /api/v1/holds/:id":         {auth: loggedIn, action: policy.ReadHolds},
+		"POST /api/v1/holds/:id/lift":   {auth: loggedIn, action: policy.PlaceHolds},
+		"POST /api/v1/holds/:id/extend": {auth: loggedIn, action: policy.PlaceHolds},
+
 		"GET /openapi.json": {auth: anyone},
 		"GET /healthz":      {auth: anyone},
 		"GET /readyz":       {auth: anyone},

@@ -59,6 +59,7 @@ type world struct {
 	tries    int
 	logins   int
 	changed  time.Time // of all accounts
+	held     map[string]retention.Hold
 }
 
 func newWorld(t *testing.T) *world {
@@ -85,7 +86,7 @@ func newWorld(t *testing.T) *world {
 				{ID: "k9", Name: "Dold", Zones: []ZoneInfo{{"z", "Z"}}},
 			}
 		},
-		Square: w.square, Clips: w, Deletions: w, Vault: w, Occupancy: w, Log: w, Tiles: w, Accounts: w, Gate: gate,
+		Square: w.square, Clips: w, Deletions: w, Vault: w, Custody: w, Holds: w, HoldChanges: w, Occupancy: w, Log: w, Tiles: w, Accounts: w, Gate: gate,
 		Permit: func(id string, v int) (policy.Permit, bool) {
 			return policy.Permit{ID: id, Version: v, Purposes: []string{policy.CrimeInvestigation, policy.AccidentInquiry}}, id == "plattan"
 		},

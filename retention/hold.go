@@ -73,8 +73,12 @@ type SealedKey struct {
 	FileKey []byte
 }
 
+// MaxHeld bounds what one hold may keep, in clips: what is written of it is one transaction.
+const MaxHeld = 5000
+
 // Errors of holds.
 var (
+	ErrTooMuchHeld = errors.New("a hold keeps at most 5000 clips")
 	ErrNoHold      = errors.New("no such hold")
 	ErrHoldLifted  = errors.New("the hold was lifted already")
 	ErrSamePerson  = errors.New("lifting takes two people: another one must agree")

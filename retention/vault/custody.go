@@ -34,12 +34,6 @@ type CaseKeys interface {
 	MintCase(ctx context.Context, caseNumber string) (recipient string, minted bool, err error)
 }
 
-// maxHeld bounds what one hold may keep: what is written of it is one transaction.
-const maxHeld = 5000
-
-// ErrTooMuch says that a hold wants more clips than one transaction should write.
-var ErrTooMuch = fmt.Errorf("a hold keeps at most %d clips: hold a shorter stretch, or several", maxHeld)
-
 // Custody places holds: it takes a copy of what opens each clip and seals it to the case, so that the clip outlives its day key.
 // It sees no footage.
 type Custody struct {
@@ -114,8 +108,8 @@ func (cu *Custody) wanted(ctx context.Context, h *retention.Hold) ([]retention.C
 		}
 		h.Clips = nil
 	}
-	if len(clips) > maxHeld {
-		return nil, ErrTooMuch
+	if len(clips) > retention.MaxHeld {
+		return nil, retention.ErrTooMuchHeld
 	}
 	slices.SortFunc(clips, func(a, b retention.Clip) int { return cmp.Compare(a.ID, b.ID) })
 	clips = slices.CompactFunc(clips, func(a, b retention.Clip) bool { return a.ID == b.ID })
