@@ -32,9 +32,10 @@ var arrows = map[string][]string{
 	"policy": nil,
 
 	// Who checks the log shares its format with who writes it, and nothing else.
-	"policy/audit":           {"policy", "policy/audit/durable", "policy/audit/leaf", "policy/audit/verify"},
+	"policy/audit":           {"policy", "policy/audit/durable", "policy/audit/leaf", "policy/audit/replay", "policy/audit/verify"},
 	"policy/audit/leaf":      nil,
-	"policy/audit/verify":    {"policy/audit/leaf"},
+	"policy/audit/verify":    {"policy/audit/leaf", "policy/audit/replay"},
+	"policy/audit/replay":    {"policy/audit/leaf"},
 	"policy/audit/witness":   {"policy/audit/durable", "policy/audit/leaf", "policy/audit/verify"},
 	"policy/audit/durable":   nil,
 	"policy/audit/audittest": {"policy/audit/leaf", "policy/audit/verify"},
