@@ -42,7 +42,7 @@ func swedishEvents() map[policy.Event]string {
 		policy.LogRead: "loggen läst", policy.LogExported: "loggen exporterad", policy.LogPruned: "gamla loggposter raderade", policy.LogKeyRotated: "loggens nyckel bytt",
 		policy.LogGrowth: "loggen växer för fort", policy.CheckpointCosigned: "vittne har signerat loggen", policy.ReportGenerated: "rapport framställd",
 
-		policy.ServiceStarted: "tjänst startad", policy.ServiceStopped: "tjänst stoppad", policy.ClockFault: "fel på klockan",
+		policy.ServiceStarted: "tjänst startad", policy.ServiceStopped: "tjänst stoppad", policy.ClockFault: "fel på klockan", policy.Repaired: "fel rättat vid kontroll",
 	}
 }
 
@@ -78,6 +78,6 @@ func englishEvents() map[policy.Event]string {
 		policy.LogRead: "log read", policy.LogExported: "log exported", policy.LogPruned: "old log entries removed", policy.LogKeyRotated: "the log's key changed",
 		policy.LogGrowth: "the log grows too fast", policy.CheckpointCosigned: "witness cosigned the log", policy.ReportGenerated: "report made",
 
-		policy.ServiceStarted: "service started", policy.ServiceStopped: "service stopped", policy.ClockFault: "clock fault",
+		policy.ServiceStarted: "service started", policy.ServiceStopped: "service stopped", policy.ClockFault: "clock fault", policy.Repaired: "put right by a check",
 	}
 }

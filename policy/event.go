@@ -123,4 +123,5 @@ const (
 	ServiceStarted Event = "service-started"
 	ServiceStopped Event = "service-stopped"
 	ClockFault     Event = "clock-fault"
+	Repaired       Event = "repaired" // a check found something wrong that was safe to put right
 )

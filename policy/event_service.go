@@ -18,6 +18,11 @@ func ClockFaultEntry(actor string, state ClockState, what string) Entry {
 	return e
 }
 
+// RepairedEntry says that a check found something wrong with a clip or a hold, and what was done about it.
+func RepairedEntry(actor string, kind Kind, id, reason, result string) Entry {
+	return service(Repaired, actor).of(kind, id).withReason(reason).withResult(result)
+}
+
 // BackupMadeEntry says that a backup was made.
 func BackupMadeEntry(actor, id string, backup Hash) Entry {
 	return service(BackupMade, actor).of(KindBackup, id).withHashes(backup)

@@ -153,6 +153,7 @@ var table = []meaning{
 	{ServiceStarted, NoAction, about(), nil},
 	{ServiceStopped, NoAction, about(), nil},
 	{ClockFault, NoAction, about(), needs("reason", "clock")},
+	{Repaired, Alteration, about(KindClip, KindHold), needs("reason", "result")},
 }
 
 var meanings = byEvent(table)

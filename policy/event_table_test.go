@@ -360,6 +360,7 @@ func samples(t *testing.T) map[policy.Event]policy.Entry {
 		policy.LogKeyRotatedEntry(s, "klarsyn", "old", "new"), policy.LogGrowthEntry(s, "twice what was planned", policy.Growth{Entries: 2, Limit: 1}),
 		policy.CheckpointCosignedEntry("w1", 4), policy.ReportGeneratedEntry(anna, "viewing", span, policy.Hash{1}),
 		policy.ServiceStartedEntry(s), policy.ServiceStoppedEntry(s), policy.ClockFaultEntry(s, policy.ClockBehind, "set back"),
+		policy.RepairedEntry(s, policy.KindClip, "A", "it counted 2 holds", "1 keeps it"),
 	} {
 		made[e.Event] = e
 	}

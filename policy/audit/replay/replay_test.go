@@ -198,7 +198,7 @@ func TestEventsAreThoseOfPolicy(t *testing.T) {
 	// Of these a clip's state does not depend.
 	apart := []policy.Event{
 		policy.DeletionFailed, policy.RedactionMade, policy.RestrictionSet, policy.ThumbnailViewed, policy.StillViewed, policy.ViewingOpened,
-		policy.ViewingClosed, policy.Denied, policy.ClipShared, policy.RecipientNotified, policy.HoldRefused, policy.HoldExtended, policy.HoldLiftAsked,
+		policy.ViewingClosed, policy.Denied, policy.ClipShared, policy.RecipientNotified, policy.HoldRefused, policy.HoldExtended, policy.HoldLiftAsked, policy.Repaired,
 	}
 	for _, e := range policy.Events() {
 		about := slices.Contains(e.Kinds(), policy.KindClip) || slices.Contains(e.Kinds(), policy.KindHold)
