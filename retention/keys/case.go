@@ -5,37 +5,49 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"filippo.io/age"
+
+	"klarsyn/retention/crashpoint"
 )
 
-// MintCase makes the key of a case unless it exists, and returns its public recipient. minted is false if it existed.
+// MintCase makes the key of a case unless it exists, and returns its public recipient. minted is false if it existed. Whoever
+// asks may be about to hold something: for a while the key stays although no hold needs it yet.
 func (s *Store) MintCase(ctx context.Context, caseNumber string) (recipient string, minted bool, err error) {
-	recipient, err = s.caseRecipient(ctx, caseNumber)
-	if !errors.Is(err, ErrNoKey) {
-		return recipient, false, err
-	}
-	identity, err := age.GenerateHybridIdentity()
-	if err != nil {
-		return "", false, fmt.Errorf("minting a case key: %w", err)
-	}
-	sealed, err := s.Sealer.Seal(ctx, []byte(identity.String()))
+	asked, err := s.askForCase(ctx, caseNumber)
 	if err != nil {
 		return "", false, err
 	}
-	res, err := s.DB.ExecContext(ctx,
-		`INSERT INTO keys_case (case_number, recipient, sealed, minted_us) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-		caseNumber, identity.Recipient().String(), sealed, s.Now().UnixMicro())
-	if err != nil {
-		return "", false, fmt.Errorf("storing the key of case %s: %w", caseNumber, err)
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return "", false, err
+	if !asked {
+		identity, err := age.GenerateHybridIdentity()
+		if err != nil {
+			return "", false, fmt.Errorf("minting a case key: %w", err)
+		}
+		minted, err = s.sealAndKeep(ctx, []byte(identity.String()),
+			`INSERT INTO keys_case (case_number, recipient, sealed, minted_us, asked_us) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+			func(sealed []byte) []any {
+				now := s.Now().UnixMicro()
+				return []any{caseNumber, identity.Recipient().String(), sealed, now, now}
+			})
+		if err != nil {
+			return "", false, fmt.Errorf("minting the key of case %s: %w", caseNumber, err)
+		}
+		crashpoint.Here("case.minted")
 	}
 	// Another minter may have been faster: then its key counts.
 	recipient, err = s.caseRecipient(ctx, caseNumber)
-	return recipient, n == 1, err
+	return recipient, minted, err
+}
+
+// askForCase notes that somebody asks for the key of a case, and reports whether there is one.
+func (s *Store) askForCase(ctx context.Context, caseNumber string) (bool, error) {
+	res, err := s.DB.ExecContext(ctx, `UPDATE keys_case SET asked_us = $1 WHERE case_number = $2`, s.Now().UnixMicro(), caseNumber)
+	if err != nil {
+		return false, fmt.Errorf("asking for the key of case %s: %w", caseNumber, err)
+	}
+	n, err := res.RowsAffected()
+	return n == 1, err
 }
 
 func (s *Store) caseRecipient(ctx context.Context, caseNumber string) (string, error) {
@@ -73,7 +85,16 @@ func (s *Store) CaseIdentity(ctx context.Context, caseNumber string) (age.Identi
 
 // Cases lists the cases that have a key.
 func (s *Store) Cases(ctx context.Context) ([]string, error) {
-	rows, err := s.DB.QueryContext(ctx, `SELECT case_number FROM keys_case ORDER BY case_number`)
+	return s.listCases(ctx, `SELECT case_number FROM keys_case ORDER BY case_number`)
+}
+
+// unaskedCases lists the cases whose key nobody has asked for since then.
+func (s *Store) unaskedCases(ctx context.Context, since time.Time) ([]string, error) {
+	return s.listCases(ctx, `SELECT case_number FROM keys_case WHERE asked_us < $1 AND minted_us < $1 ORDER BY case_number`, since.UnixMicro())
+}
+
+func (s *Store) listCases(ctx context.Context, query string, args ...any) ([]string, error) {
+	rows, err := s.DB.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing case keys: %w", err)
 	}
@@ -89,9 +110,10 @@ func (s *Store) Cases(ctx context.Context) ([]string, error) {
 	return cases, rows.Err()
 }
 
-// DestroyCase removes the key of a case for good; destroyed is false if it was gone already.
-func (s *Store) DestroyCase(ctx context.Context, caseNumber string) (destroyed bool, err error) {
-	res, err := s.DB.ExecContext(ctx, `DELETE FROM keys_case WHERE case_number = $1`, caseNumber)
+// DestroyCase removes the key of a case for good, unless somebody has asked for it since then; destroyed is false if it was gone
+// already, or stays.
+func (s *Store) DestroyCase(ctx context.Context, caseNumber string, since time.Time) (destroyed bool, err error) {
+	res, err := s.DB.ExecContext(ctx, `DELETE FROM keys_case WHERE case_number = $1 AND asked_us < $2`, caseNumber, since.UnixMicro())
 	if err != nil {
 		return false, fmt.Errorf("destroying the key of case %s: %w", caseNumber, err)
 	}

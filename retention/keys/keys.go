@@ -54,23 +54,17 @@ func (s *Store) Mint(ctx context.Context, k Key) (recipient string, minted bool,
 	if err != nil {
 		return "", false, fmt.Errorf("minting a day key: %w", err)
 	}
-	sealed, err := s.Sealer.Seal(ctx, []byte(identity.String()))
-	if err != nil {
-		return "", false, err
-	}
-	res, err := s.DB.ExecContext(ctx,
+	minted, err = s.sealAndKeep(ctx, []byte(identity.String()),
 		`INSERT INTO keys_day (permit, day, recipient, sealed, minted_us) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-		k.Permit, k.Day, identity.Recipient().String(), sealed, s.Now().UnixMicro())
+		func(sealed []byte) []any {
+			return []any{k.Permit, k.Day, identity.Recipient().String(), sealed, s.Now().UnixMicro()}
+		})
 	if err != nil {
-		return "", false, fmt.Errorf("storing the day key %s %s: %w", k.Permit, k.Day, err)
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return "", false, err
+		return "", false, fmt.Errorf("minting the day key %s %s: %w", k.Permit, k.Day, err)
 	}
 	// Another minter may have been faster: then its key counts.
 	recipient, err = s.Recipient(ctx, k)
-	return recipient, n == 1, err
+	return recipient, minted, err
 }
 
 // Recipient is the public half of a day key.

@@ -210,7 +210,7 @@ func TestDamagedDayKey(t *testing.T) {
 	if _, _, err := s.Mint(t.Context(), today); err != nil {
 		t.Fatal(err)
 	}
-	noKey, err := s.Sealer.Seal(t.Context(), []byte("no key at all"))
+	noKey, _, err := s.Sealer.Seal(t.Context(), []byte("no key at all"))
 	if err != nil {
 		t.Fatal(err)
 	}

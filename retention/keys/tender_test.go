@@ -18,12 +18,14 @@ type board struct {
 	published map[keys.Key]string
 	needed    map[keys.Key]bool
 	withdrawn []keys.Key
+	holding   map[string]bool // by case
+	logged    []string        // about case keys
 	err       error
 	crash     func() // right after a withdrawal
 }
 
 func newBoard() *board {
-	return &board{published: map[keys.Key]string{}, needed: map[keys.Key]bool{}}
+	return &board{published: map[keys.Key]string{}, needed: map[keys.Key]bool{}, holding: map[string]bool{}}
 }
 
 func (b *board) PublishRecipient(ctx context.Context, permit, day, recipient string) error {
@@ -58,6 +60,29 @@ func (b *board) WithdrawRecipient(_ context.Context, permit, day string) error {
 
 func (b *board) KeyNeeded(_ context.Context, permit, day string) (bool, error) {
 	return b.needed[keys.Key{Permit: permit, Day: day}], b.err
+}
+
+func (b *board) CaseNeeded(_ context.Context, number string) (bool, error) {
+	return b.holding[number], b.err
+}
+
+func (b *board) LogCaseKeyMinted(_ context.Context, number string) error {
+	b.logged = append(b.logged, "minted "+number)
+	return b.err
+}
+
+func (b *board) LogCaseKeyDestroyed(ctx context.Context, number string) error {
+	if b.holding[number] {
+		b.t.Errorf("the key of case %s goes although a hold needs it", number)
+	}
+	if keys, err := b.store.Cases(ctx); err != nil || !slices.Contains(keys, number) {
+		b.t.Errorf("the key of case %s is said to go after it went: %v", number, err)
+	}
+	b.logged = append(b.logged, "destroyed "+number)
+	if b.crash != nil {
+		b.crash()
+	}
+	return b.err
 }
 
 func tended(t *testing.T, at *time.Time) (*keys.Tender, *board) {
@@ -239,5 +264,106 @@ func TestRun(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// The key of a case goes when no hold needs it, and not within an hour of being asked for: the hold that it was asked for may not be
+// there yet.
+func TestCaseKeysAreRetired(t *testing.T) {
+	at := noon
+	tender, b := tended(t, &at)
+	tender.Store.Now = func() time.Time { return at }
+	scrubs := 0
+	tender.Scrub = func(context.Context) error { scrubs++; return nil }
+	if _, minted, err := tender.Store.MintCase(t.Context(), "K-1"); err != nil || !minted {
+		t.Fatalf("minted %v, %v", minted, err)
+	}
+	for _, c := range []struct {
+		after   time.Duration
+		asked   bool // once more, just before
+		holding bool
+		lives   bool
+	}{
+		{after: time.Minute, lives: true},
+		{after: 59 * time.Minute, lives: true},
+		{after: 3 * time.Hour, holding: true, lives: true},
+		{after: 72 * time.Hour, holding: true, lives: true},
+		{after: 72 * time.Hour, asked: true, lives: true}, // an old key for a new hold
+		{after: 72*time.Hour + 30*time.Minute, lives: true},
+		{after: 73*time.Hour + time.Minute, lives: false},
+	} {
+		at = noon.Add(c.after)
+		b.holding["K-1"] = c.holding
+		if c.asked {
+			if _, minted, err := tender.Store.MintCase(t.Context(), "K-1"); err != nil || minted {
+				t.Fatalf("minted another %v, %v", minted, err)
+			}
+		}
+		if err := tender.Tend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := tender.Store.CaseIdentity(t.Context(), "K-1")
+		if lives := err == nil; lives != c.lives || err != nil && !errors.Is(err, keys.ErrNoKey) {
+			t.Errorf("after %s, held %v: the key lives: %v, %v", c.after, c.holding, lives, err)
+		}
+	}
+	if !slices.Equal(b.logged, []string{"destroyed K-1"}) {
+		t.Errorf("logged %v", b.logged)
+	}
+	if scrubs < 2 {
+		t.Errorf("%d scrubs: the destroyed key may lie in the database's log", scrubs)
+	}
+}
+
+// A crash between the word in the log and the end of the key: the next round destroys.
+func TestCrashBetweenTheWordAndTheEndOfACaseKey(t *testing.T) {
+	at := noon
+	tender, b := tended(t, &at)
+	tender.Store.Now = func() time.Time { return at }
+	if _, _, err := tender.Store.MintCase(t.Context(), "K-1"); err != nil {
+		t.Fatal(err)
+	}
+	at = noon.Add(2 * time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	b.crash = cancel
+	if err := tender.Tend(ctx); err == nil {
+		t.Fatal("the crash went unnoticed")
+	}
+	if tender.Faults() != 1 {
+		t.Errorf("%d faults are counted", tender.Faults())
+	}
+	b.crash = nil
+	if err := tender.Tend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tender.Store.CaseIdentity(t.Context(), "K-1"); !errors.Is(err, keys.ErrNoKey) {
+		t.Errorf("the key outlived the next round: %v", err)
+	}
+}
+
+// Somebody asks for the key between the look and the end: it stays, its hold can be opened, and the log says that it is there.
+func TestCaseKeyThatIsAskedForWhileItGoes(t *testing.T) {
+	at := noon
+	tender, b := tended(t, &at)
+	tender.Store.Now = func() time.Time { return at }
+	before, _, err := tender.Store.MintCase(t.Context(), "K-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = noon.Add(2 * time.Hour)
+	b.crash = func() {
+		again, minted, err := tender.Store.MintCase(t.Context(), "K-1")
+		if err != nil || minted || again != before {
+			t.Errorf("asked again: minted %v, another key %v, %v", minted, again != before, err)
+		}
+	}
+	if err := tender.Tend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tender.Store.CaseIdentity(t.Context(), "K-1"); err != nil {
+		t.Errorf("what is sealed to it is lost: %v", err)
+	}
+	if !slices.Equal(b.logged, []string{"destroyed K-1", "minted K-1"}) {
+		t.Errorf("logged %v", b.logged)
 	}
 }
