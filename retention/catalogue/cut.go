@@ -92,7 +92,7 @@ func (c *Catalogue) ReserveCut(ctx context.Context, p retention.PartHeld, cut re
 		if err := insertHeld(ctx, tx, p.Hold, retention.HeldClip{Clip: cut.ID, From: cut.Start, To: cut.End}, retention.SealedKey{}); err != nil {
 			return err
 		}
-		ref := policy.ClipRef{ID: cut.ID, Camera: string(parent.Camera), Permit: refOf(parent).Permit}
+		ref := policy.ClipRef{ID: cut.ID, Camera: string(parent.Camera), Permit: refOf(parent).Permit, Parent: parent.ID, Hold: p.Hold}
 		return c.Log.Append(ctx, tx, policy.ClipReservedEntry(c.Actor, ref, cut.Start, parent.Deadline))
 	})
 	if err != nil {

@@ -47,8 +47,7 @@ func (c *Catalogue) PlaceHold(ctx context.Context, who policy.Subject, h retenti
 			h.ID, h.Kind, h.Case, h.Basis, h.Requester, h.Approver, h.Camera, micros(h.From), micros(h.To), micros(h.Review), micros(h.Placed)); err != nil {
 			return err
 		}
-		entry := policy.HoldPlacedEntry(who, entryOf(h, ids), policy.Approval{ID: h.ID, By: h.Approver})
-		return c.Log.Append(ctx, tx, entry)
+		return c.logHold(ctx, tx, policy.HoldPlacedEntries(who, entryOf(h, ids), policy.Approval{ID: h.ID, By: h.Approver}))
 	})
 	if err != nil {
 		return nil, nil, err
@@ -137,7 +136,7 @@ func (c *Catalogue) Lift(ctx context.Context, who policy.Subject, id string) err
 				return err
 			}
 		}
-		return c.Log.Append(ctx, tx, policy.HoldLiftedEntry(who, entryOf(h, ids), h.LiftReason, policy.Approval{ID: h.ID, By: h.LiftAskedBy}))
+		return c.logHold(ctx, tx, policy.HoldLiftedEntries(who, entryOf(h, ids), h.LiftReason, policy.Approval{ID: h.ID, By: h.LiftAskedBy}))
 	})
 	if err != nil {
 		return err
@@ -213,6 +212,16 @@ func (c *Catalogue) lockHold(ctx context.Context, tx *sql.Tx, id string) (retent
 		return found[0], retention.ErrHoldLifted
 	}
 	return found[0], nil
+}
+
+// logHold writes what the log says of a hold, which are several entries if it has many clips.
+func (c *Catalogue) logHold(ctx context.Context, tx *sql.Tx, entries []policy.Entry) error {
+	for _, e := range entries {
+		if err := c.Log.Append(ctx, tx, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // entryOf is what the log says of a hold.
