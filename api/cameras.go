@@ -20,7 +20,7 @@ type cameraBody struct {
 	Zones   []zoneBody   `json:"zones"`
 	MinCell int          `json:"min_cell" doc:"smallest count that a dashboard viewer sees"`
 	State   string       `json:"state" enum:"recording,gap,unknown" doc:"what the recorder does now"`
-	Cause   camera.Cause `json:"cause,omitempty" enum:"not-permitted,suspended,mask-failed,camera-down,our-fault" doc:"why it does not record"`
+	Cause   camera.Cause `json:"cause,omitempty" enum:"not-permitted,suspended,mask-failed,camera-down,our-fault,storage-full" doc:"why it does not record"`
 	Since   *time.Time   `json:"since,omitempty" doc:"since when the state holds"`
 }
 

@@ -41,13 +41,13 @@ func TestEveryValueHasWords(t *testing.T) {
 		for _, r := range policy.Roles() {
 			seen["role "+w.role(r)] = true
 		}
-		for _, c := range []camera.Cause{camera.NotPermitted, camera.Suspended, camera.MaskFailed, camera.CameraDown, camera.OurFault} {
+		for _, c := range []camera.Cause{camera.NotPermitted, camera.Suspended, camera.MaskFailed, camera.CameraDown, camera.OurFault, camera.StorageFull} {
 			seen["cause "+w.cause(c)] = true
 		}
 		for _, s := range []policy.PermitState{policy.Draft, policy.Active, policy.Suspended, policy.Superseded, policy.Expired, policy.Revoked, policy.Ended} {
 			seen["permit "+w.permitState(s)] = true
 		}
-		if want := 6 + len(policy.Roles()) + 5 + 7; len(seen) != want {
+		if want := 6 + len(policy.Roles()) + 6 + 7; len(seen) != want {
 			t.Errorf("%s: %d different words for %d values: %v", w.Lang, len(seen), want, seen)
 		}
 		for _, p := range []string{policy.CrimeInvestigation, policy.CrimePrevention, policy.PublicOrder, policy.AccidentInquiry, policy.MissingPerson} {

@@ -26,7 +26,7 @@ type Square interface {
 type Stretch struct {
 	From      time.Time  `json:"from"`
 	To        time.Time  `json:"to" doc:"where the next stretch begins"`
-	Cause     string     `json:"cause" enum:"recorded,held,not-permitted,suspended,mask-failed,camera-down,our-fault,deleted"`
+	Cause     string     `json:"cause" enum:"recorded,held,not-permitted,suspended,mask-failed,camera-down,our-fault,storage-full,deleted"`
 	Detail    string     `json:"detail,omitempty"`
 	Permit    string     `json:"permit,omitempty" doc:"the version that forbade recording, or that it was recorded under"`
 	Clause    string     `json:"clause,omitempty" doc:"which part of that version forbade it"`

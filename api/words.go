@@ -252,6 +252,8 @@ func (w words) cause(c camera.Cause) string {
 		return w.MaskFailed
 	case camera.OurFault:
 		return w.OurFault
+	case camera.StorageFull:
+		return w.StorageFull
 	}
 	return w.NotTold
 }

@@ -51,7 +51,8 @@ const (
 	Suspended    Cause = "suspended"     // the permit is suspended
 	MaskFailed   Cause = "mask-failed"   // what must be hidden cannot be
 	CameraDown   Cause = "camera-down"   // the camera or the way to it failed
-	OurFault     Cause = "our-fault"     // the recorder was down, overloaded or out of disk
+	OurFault     Cause = "our-fault"     // the recorder was down or overloaded
+	StorageFull  Cause = "storage-full"  // there is no room: nothing is deleted early to make some
 )
 
 // Refusal reports whether recording was forbidden then, not impossible.

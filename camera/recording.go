@@ -9,6 +9,9 @@ import (
 // ErrNotPermitted says that no valid permit covers the camera at that time.
 var ErrNotPermitted = errors.New("no valid permit covers the camera at this time")
 
+// ErrStorageFull says that there is no room to record in: the last of it is for deletion.
+var ErrStorageFull = errors.New("storage is full")
+
 // Vault takes sealed recordings of a camera and the causes of what was not recorded. Both are logged
 // in the transaction that records them.
 type Vault interface {

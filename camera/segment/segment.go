@@ -136,7 +136,7 @@ func (r *Recorder) close(ctx context.Context, end time.Time, next *camera.Access
 	return errors.Join(writeErr, c.rec.Close(ctx, camera.Closing{End: end, Frames: c.written.Frames}))
 }
 
-// fail ends the open clip after its last whole fragment and blames ourselves for what follows.
+// fail ends the open clip after its last whole fragment and blames ourselves, or a full storage, for what follows.
 func (r *Recorder) fail(ctx context.Context, at time.Time, cause error) error {
 	errs := []error{cause}
 	if c := r.open; c != nil {
@@ -144,8 +144,12 @@ func (r *Recorder) fail(ctx context.Context, at time.Time, cause error) error {
 		errs = append(errs, c.rec.Close(ctx, c.written))
 		at = c.written.End
 	}
+	why := camera.OurFault
+	if errors.Is(cause, camera.ErrStorageFull) {
+		why = camera.StorageFull
+	}
 	errs = append(errs, r.cfg.Vault.Interrupt(ctx, camera.Gap{
-		Camera: r.cfg.Camera, From: at, Cause: camera.OurFault, Detail: cause.Error(),
+		Camera: r.cfg.Camera, From: at, Cause: why, Detail: cause.Error(),
 	}))
 	return errors.Join(errs...)
 }

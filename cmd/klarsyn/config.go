@@ -28,6 +28,9 @@ type config struct {
 	// MinFree is how many MiB recording leaves free on the spool's disk, so that deletion can still
 	// write. Default: 64.
 	MinFree int64 `yaml:"min_free_mib,omitempty"`
+	// Capacity is how many GiB the object store holds, where that is a server: recording stops before it is full. Default: 0,
+	// nobody knows; then only the server itself stops it.
+	Capacity int64 `yaml:"capacity_gib,omitempty"`
 	// Objects, Catalogue and Keys say where sealed clips, rows and day keys lie, if not in the data directory:
 	// s3://HOST/BUCKET, and two databases postgres://USER@HOST/DATABASE. A process may be given its own address,
 	// with its own credentials, by the flag of the same name.
@@ -107,7 +110,9 @@ type square struct {
 	node    string
 	clip    time.Duration
 	minFree uint64
-	folder  string // of the file: what cameras' files are relative to
+	// capacity is in bytes; 0: nobody knows.
+	capacity uint64
+	folder   string // of the file: what cameras' files are relative to
 	addresses
 	reserve      int64 // bytes
 	logAlarm     int64
@@ -161,7 +166,10 @@ func (c config) check(folder string) (*square, error) {
 	if c.MinFree < 1 {
 		return nil, fmt.Errorf("min_free_mib is %d: want at least 1, so that deletion can still write to a full disk", c.MinFree)
 	}
-	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, folder: folder}
+	if c.Capacity < 0 || c.Capacity > 1<<30 {
+		return nil, fmt.Errorf("capacity_gib is %d: want how many GiB the object store holds, or 0 if nobody knows", c.Capacity)
+	}
+	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, capacity: uint64(c.Capacity) << 30, folder: folder}
 	s.addresses = addresses{objects: c.Objects, catalogue: c.Catalogue, keys: c.Keys}
 	if err := s.check(); err != nil {
 		return nil, err

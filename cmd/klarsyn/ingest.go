@@ -32,6 +32,7 @@ type ingest struct {
 	views       *views
 	recalled    map[camera.ID]bool
 	samples     *sampler
+	storage     *storage
 
 	mu      sync.Mutex
 	cameras map[camera.ID]*channel // of the square that holds
@@ -46,10 +47,17 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	}
 	books := s.catalogue("service:ingest")
 	permit := func(cam string, at time.Time) (policy.Permit, bool) { return s.current.now().permits.At(cam, at) }
+	room := &storage{folder: s.store.folder, capacity: s.square.capacity, spare: s.square.minFree, stored: books.Stored, now: s.clock.Receiving, logger: s.logger}
+	if room.folder == "" { // of what others share with it, too: puts under way, and versions that are being deleted
+		room.spare = max(room.spare, room.capacity/50)
+	}
+	if err := room.measure(ctx); err != nil && !errors.Is(err, errNoCapacity) {
+		return nil, err
+	}
 	intake, err := vault.OpenIntake(ctx, vault.IntakeConfig{
 		Reservations: books, Timeline: books, Outcomes: books,
 		Store: s.store, Permit: permit,
-		Spool: s.layout.spool(), MinFree: s.square.minFree, Node: s.square.node, Log: s.logger,
+		Spool: s.layout.spool(), MinFree: s.square.minFree, Room: room.room, Node: s.square.node, Log: s.logger,
 		// By the clock that stamps the clips: one that still waits for a leap that was put right would take them
 		// for past their deadline. Deletion, whose proof must not be followed by a put, goes by the same.
 		Now: s.clock.Receiving, ClockDoubted: s.clock.Doubted(),
@@ -57,7 +65,7 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{site: s, intake: intake, visionPath: visionPath, views: newViews(), recalled: map[camera.ID]bool{}, cameras: map[camera.ID]*channel{}, backgrounds: &vault.Backgrounds{
+	in := &ingest{site: s, intake: intake, storage: room, visionPath: visionPath, views: newViews(), recalled: map[camera.ID]bool{}, cameras: map[camera.ID]*channel{}, backgrounds: &vault.Backgrounds{
 		Keys: books, Spool: s.layout.spool(), MinFree: s.square.minFree, Permit: permit, Now: s.clock.Receiving,
 	}}
 	in.samples = newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.reserve.kept, s.logger, func(samples []camera.Sample) {
@@ -142,6 +150,10 @@ func (in *ingest) run(ctx context.Context) error {
 		ch.start(gctx, g)
 	}
 	g.Go(func() error { return in.follow(gctx, g) })
+	g.Go(func() error {
+		in.storage.run(gctx)
+		return nil
+	})
 	err := g.Wait()
 	stopMover()
 	err = errors.Join(err, <-moved)

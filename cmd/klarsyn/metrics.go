@@ -60,6 +60,9 @@ func (q *question) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
 	defer cancel()
 	v, err := q.ask(ctx)
+	if errors.Is(err, errNotYet) || errors.Is(err, errNoCapacity) {
+		return
+	}
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(q.desc, err)
 		return
@@ -136,6 +139,7 @@ func (in *ingest) meter(m meter) {
 	m.counter("klarsyn_gaps_total", "Interruptions of recording, whatever their cause.", func() int64 { return in.intake.Stats().Gaps })
 	m.counter("klarsyn_samples_total", "Counts kept, one per zone and keyframe.", in.samples.kept.Load)
 	m.counter("klarsyn_samples_unknown_total", "Of those: counts that are unknown.", in.samples.unknown.Load)
+	in.storage.meter(m)
 	m.counter("klarsyn_samples_dropped_total", "Counts that could not be kept.", in.samples.dropped.Load)
 }
 

@@ -40,6 +40,7 @@ type serve struct {
 	site     *site
 	keyDB    rows
 	vault    *vault.Vault
+	cutter   *vault.Cutter
 	gate     *policy.Gate
 	accounts *identity.Accounts
 	sessions *identity.Sessions
@@ -68,6 +69,10 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	if err != nil {
 		return nil, err
 	}
+	public, err := keys.LoadPublic(s.layout.master())
+	if err != nil {
+		return nil, err
+	}
 	ruleset, err := rulesFor(s.current.now())
 	if err != nil {
 		return nil, err
@@ -87,11 +92,13 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	}
 	sv.sessions = identity.NewSessions(s.db.DB, s.clock.Logging, s.logger)
 	books := s.catalogue(serveActor)
-	ring := &keys.Store{DB: keyDB.DB, Opener: secret, Now: s.clock.Logging}
+	ring := &keys.Store{DB: keyDB.DB, Sealer: public, Opener: secret, Now: s.clock.Logging}
 	sv.vault = &vault.Vault{Shelf: books, Keyring: ring, Store: s.store, Clock: s.clock}
+	sv.cutter = sv.cutterOf(books, ring)
 	sv.server, err = api.New(api.Config{
 		Cameras: func() []api.CameraInfo { return s.cameraInfos(books) }, Square: squareDesk{s, books}, Clips: books, Deletions: books,
-		Vault:     sv.vault,
+		Vault:   sv.vault,
+		Custody: sv.custody(books, ring), Holds: books, HoldChanges: books,
 		Occupancy: counts{&occupancy.Store{DB: s.db.DB}, s.clock},
 		Log:       logBook{s.log}, Tiles: tiles{s.log, s.square.witnesses}, Accounts: door{sv.accounts}, Gate: sv.gate,
 		Current: func(ctx context.Context, who policy.Subject, since time.Time) error {
@@ -140,6 +147,7 @@ func (sv *serve) run(ctx context.Context, l net.Listener) error {
 	behind.Go(func() error { return sv.accounts.Run(behindCtx) })
 	behind.Go(func() error { return sv.sessions.Run(behindCtx) })
 	behind.Go(func() error { return sv.followRules(behindCtx) })
+	behind.Go(func() error { return sv.cutter.Run(behindCtx) })
 
 	front, stopFront := context.WithCancel(ctx)
 	defer stopFront()

@@ -107,6 +107,10 @@ func (s *site) timeline(ctx context.Context, books *catalogue.Catalogue, cam cam
 	if err != nil {
 		return nil, err
 	}
+	cuts, err := books.Cuts(ctx, cam, from, to)
+	if err != nil {
+		return nil, err
+	}
 	gaps, err := books.Gaps(ctx, cam, from, to)
 	if err != nil {
 		return nil, err
@@ -119,7 +123,7 @@ func (s *site) timeline(ctx context.Context, books *catalogue.Catalogue, cam cam
 	if err != nil {
 		return nil, err
 	}
-	past := timeline.Past{Camera: cam, Clips: clips, Gaps: gaps, Permits: permits, Now: s.clock.Receiving()}
+	past := timeline.Past{Camera: cam, Clips: clips, Cuts: cuts, Gaps: gaps, Permits: permits, Now: s.clock.Receiving()}
 	return timeline.Compose(past, from, to), nil
 }
 

@@ -132,7 +132,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	testenv.Eventually(t, 20*time.Second, "recording pauses and says why", func() bool {
 		state, cause := stateOf(investigator, "k1")
-		return state == "gap" && cause == "our-fault"
+		return state == "gap" && cause == "storage-full"
 	})
 	testenv.Eventually(t, time.Until(c.Deadline)+10*time.Second, "deletion goes on", func() bool {
 		return investigator.gone(c.ID)

@@ -29,6 +29,15 @@ func (c *Catalogue) locked() string {
 	return ``
 }
 
+// databaseTime is the time by the clock of the database, in microseconds: all who share the database share it. SQLite's is the
+// clock of the machine that all who open the file are on.
+func (c *Catalogue) databaseTime() string {
+	if c.Dialect == database.Postgres {
+		return `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+	}
+	return `CAST(unixepoch('subsec') * 1000000 AS INTEGER)`
+}
+
 // lockTimeline keeps a camera's timeline to this transaction: what it reads of clips and gaps stays true until
 // it has written its own.
 func (c *Catalogue) lockTimeline(ctx context.Context, tx *sql.Tx, cam camera.ID) error {

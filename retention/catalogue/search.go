@@ -24,6 +24,11 @@ func (c *Catalogue) Spans(ctx context.Context, cam camera.ID, from, to time.Time
 	return clips(ctx, c.DB, `WHERE camera = $1 AND start_us < $3 AND (end_us > $2 OR end_us = 0) AND parent = '' ORDER BY start_us, id`, cam, micros(from), micros(to))
 }
 
+// Cuts are parts of a camera's clips that cases keep and that touch [from, to), oldest first.
+func (c *Catalogue) Cuts(ctx context.Context, cam camera.ID, from, to time.Time) ([]retention.Clip, error) {
+	return clips(ctx, c.DB, `WHERE parent <> '' AND camera = $1 AND start_us < $3 AND end_us > $2 AND holds > 0 ORDER BY start_us, id`, cam, micros(from), micros(to))
+}
+
 // Clip is one clip in whatever state, or retention.ErrNotFound.
 func (c *Catalogue) Clip(ctx context.Context, id string) (retention.Clip, error) {
 	return oneClip(ctx, c.DB, `WHERE id = $1`, id)

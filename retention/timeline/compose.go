@@ -13,6 +13,7 @@ import (
 // The causes of a stretch beside those of gaps and permits.
 const (
 	Recorded = policy.CauseRecorded
+	Held     = "held" // recorded, past its deadline, and kept for a case
 	Deleted  = "deleted"
 )
 
@@ -42,6 +43,7 @@ func (a Stretch) same(b Stretch) bool {
 type Past struct {
 	Camera  camera.ID
 	Clips   []retention.Clip // that touch the range, in whatever state
+	Cuts    []retention.Clip // parts of clips that a case keeps, and that touch the range
 	Gaps    []retention.Gap  // that touch it
 	Permits *policy.Permits
 	Now     time.Time
@@ -99,6 +101,36 @@ func Compose(p Past, from, to time.Time) []Stretch {
 	if at.Before(to) {
 		p.decided(at, to, add)
 	}
+	for _, c := range p.Cuts {
+		out = kept(out, c)
+	}
+	return out
+}
+
+// kept says of the part of a deleted clip that a case keeps that it is held.
+func kept(all []Stretch, cut retention.Clip) []Stretch {
+	if !cut.Held() {
+		return all
+	}
+	var out []Stretch
+	for _, s := range all {
+		if s.Cause != Deleted || s.Clip != cut.Parent || !s.From.Before(cut.End) || !s.To.After(cut.Start) {
+			out = append(out, s)
+			continue
+		}
+		before, part, after := s, s, s
+		before.To, after.From = cut.Start, cut.End
+		part.Cause, part.Clip, part.DeletedAt = Held, cut.ID, time.Time{}
+		if before.From.Before(before.To) {
+			out, part.From = append(out, before), cut.Start
+		}
+		if after.From.Before(after.To) {
+			part.To = cut.End
+			out = append(out, part, after)
+		} else {
+			out = append(out, part)
+		}
+	}
 	return out
 }
 
@@ -114,6 +146,10 @@ func (p Past) clip(c retention.Clip) Stretch {
 	switch c.State {
 	case retention.Deleting, retention.Deleted:
 		s.Cause, s.DeletedAt = Deleted, c.DeletedAt
+	case retention.Committed, retention.Partial, retention.Pending:
+		if !c.Cased.IsZero() {
+			s.Cause = Held
+		}
 	case retention.Lost:
 		s = Stretch{From: s.From, To: s.To, Cause: string(camera.OurFault), Detail: "a clip was begun, and nothing of it could be kept", Clip: c.ID}
 	}

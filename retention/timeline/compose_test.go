@@ -139,3 +139,33 @@ func TestStretchesTile(t *testing.T) {
 		}
 	})
 }
+
+// What a case keeps past its deadline is held, also where only a part of a clip is: the rest of it is gone.
+func TestHeldIsTold(t *testing.T) {
+	held := clipOf("held", 10, 20, retention.Committed)
+	held.Holds, held.Cased = 1, second(3700)
+	gone := clipOf("gone", 20, 40, retention.Deleted)
+	gone.DeletedAt = second(3700)
+	part := func(id string, from, to int) retention.Clip {
+		c := clipOf(id, from, to, retention.Committed)
+		c.Parent, c.Holds, c.KeyCase = "gone", 1, "K-1"
+		return c
+	}
+	lifted := part("lifted", 38, 40)
+	lifted.Holds = 0
+	past := timeline.Past{Camera: "k1", Permits: nights(t), Now: second(4000), Clips: []retention.Clip{held, gone},
+		Cuts: []retention.Clip{part("first", 20, 24), part("second", 30, 35), lifted}}
+	var got []string
+	at := second(10)
+	for _, s := range timeline.Compose(past, second(10), second(40)) {
+		if !s.From.Equal(at) {
+			t.Errorf("%s begins at %s, want %s", s.Cause, s.From, at)
+		}
+		at = s.To
+		got = append(got, fmt.Sprintf("%s %s %g", s.Cause, s.Clip, s.To.Sub(s.From).Seconds()))
+	}
+	want := []string{"held held 10", "held first 4", "deleted gone 6", "held second 5", "deleted gone 5"}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}

@@ -47,6 +47,8 @@ type IntakeConfig struct {
 	Spool string
 	// MinFree is how many bytes of the spool's disk recording leaves free.
 	MinFree uint64
+	// Room says, beside that, why nothing may be recorded for want of room in the store; nil: there always is.
+	Room func() error
 	// Node names this recorder; it must be the same after a restart on the same spool.
 	Node string
 	Log  *slog.Logger
@@ -130,6 +132,14 @@ func (in *Intake) Interrupt(ctx context.Context, g camera.Gap) error {
 	return err
 }
 
+// room refuses to record where the last room is for deletion, in the spool or in the store.
+func (in *Intake) room() error {
+	if err := in.spool.room(); err != nil || in.cfg.Room == nil {
+		return err
+	}
+	return in.cfg.Room()
+}
+
 // Begin reserves a clip: permit, key, room, sealed header, row, and only then a file.
 func (in *Intake) Begin(ctx context.Context, o camera.Opening) (camera.Recording, error) {
 	// Permit, key and deadline go by the time of receipt: a timeline that a wrong clock once pushed ahead
@@ -142,7 +152,7 @@ func (in *Intake) Begin(ctx context.Context, o camera.Opening) (camera.Recording
 	if !ok {
 		return nil, camera.ErrNotPermitted
 	}
-	if err := in.spool.room(); err != nil {
+	if err := in.room(); err != nil {
 		return nil, err
 	}
 	day := received.UTC().Format(time.DateOnly)

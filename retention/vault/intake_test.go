@@ -155,8 +155,8 @@ func TestBeginIsRefused(t *testing.T) {
 // noLog refuses every entry.
 type noLog struct{ err error }
 
-// On a full disk the recorder says that it is our fault, once, and not again at every keyframe.
-func TestFullDiskIsOurFault(t *testing.T) {
+// On a full disk the recorder says that storage is full, once, and not again at every keyframe.
+func TestFullDiskStopsRecording(t *testing.T) {
 	s := newSite(t)
 	s.must(s.in.Close())
 	cfg := s.config()
@@ -175,8 +175,8 @@ func TestFullDiskIsOurFault(t *testing.T) {
 		}
 	}
 	gaps, err := s.books.Gaps(t.Context(), "k0", noon.Add(-time.Hour), noon.Add(time.Hour))
-	if err != nil || len(gaps) != 1 || gaps[0].Cause != camera.OurFault || !strings.Contains(gaps[0].Detail, "disk") {
-		t.Errorf("gaps %+v, %v, want one that is our fault", gaps, err)
+	if err != nil || len(gaps) != 1 || gaps[0].Cause != camera.StorageFull || !strings.Contains(gaps[0].Detail, "disk") {
+		t.Errorf("gaps %+v, %v, want one because storage is full", gaps, err)
 	}
 }
 

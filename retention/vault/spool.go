@@ -19,7 +19,14 @@ import (
 )
 
 // ErrDiskFull says that the spool keeps its last room for deletion.
-var ErrDiskFull = errors.New("the disk of the spool is full")
+var ErrDiskFull error = diskFull{}
+
+// diskFull is one way in which storage is full.
+type diskFull struct{}
+
+func (diskFull) Error() string { return "the disk of the spool is full" }
+
+func (diskFull) Unwrap() error { return camera.ErrStorageFull }
 
 // ErrSpoolTaken says that another recorder uses the spool.
 var ErrSpoolTaken = errors.New("another recorder is running on this spool")

@@ -13,6 +13,9 @@ CREATE INDEX catalogue_clip_key ON catalogue_clip (permit, key_day) WHERE state 
 CREATE INDEX catalogue_clip_parent ON catalogue_clip (parent) WHERE parent <> '';
 CREATE INDEX catalogue_clip_barrier ON catalogue_clip (id) WHERE (holds > 0 AND barrier < 2) OR (holds = 0 AND barrier > 0);
 
+-- How much is stored is asked each minute.
+CREATE INDEX catalogue_clip_stored ON catalogue_clip (state, size) WHERE state IN ('committed', 'partial', 'deleting');
+
 -- A hold keeps clips for a case beyond their deadline, until two people lift it.
 CREATE TABLE catalogue_hold (
     id            TEXT   PRIMARY KEY,          -- ULID
@@ -50,6 +53,7 @@ CREATE INDEX catalogue_held_clip ON catalogue_held (clip) WHERE over_us = 0;
 -- +goose Down
 DROP TABLE catalogue_held;
 DROP TABLE catalogue_hold;
+DROP INDEX catalogue_clip_stored;
 DROP INDEX catalogue_clip_barrier;
 DROP INDEX catalogue_clip_parent;
 DROP INDEX catalogue_clip_key;

@@ -1,0 +1,17 @@
+package main
+
+import (
+	"klarsyn/retention/catalogue"
+	"klarsyn/retention/keys"
+	"klarsyn/retention/vault"
+)
+
+// custody places holds: it may open day keys, so it belongs to the process that serves.
+func (sv *serve) custody(books *catalogue.Catalogue, ring *keys.Store) *vault.Custody {
+	return &vault.Custody{Vault: sv.vault, Book: books, Keys: ring, Minted: books.LogCaseKeyMinted, Now: sv.site.clock.Logging}
+}
+
+// cutterOf cuts parts of clips out into their cases. It reads footage, so it belongs to the process that may; what leaves it is sealed.
+func (sv *serve) cutterOf(books *catalogue.Catalogue, ring *keys.Store) *vault.Cutter {
+	return &vault.Cutter{Vault: sv.vault, List: books, Book: books, Keys: ring, Store: sv.site.store, Now: sv.site.clock.Logging, Log: sv.site.logger}
+}

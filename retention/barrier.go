@@ -1,0 +1,111 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"klarsyn/retention/crashpoint"
+)
+
+// BarrierBook says of which clips the store's own legal hold is not what the holds in force want it to be.
+type BarrierBook interface {
+	// Unbarred lists clips that are held and whose object is stored, where the legal hold is not known to be on; Barred those
+	// that no hold keeps, where it may be.
+	Unbarred(ctx context.Context, limit int) ([]Clip, error)
+	Barred(ctx context.Context, limit int) ([]Clip, error)
+	SetBarrier(ctx context.Context, clip string, b BarrierState) error
+}
+
+// BarrierState is what is known of an object's legal hold.
+type BarrierState int
+
+// What is known of an object's legal hold. It is perhaps on from before it is set until after it was cleared.
+const (
+	BarrierOff BarrierState = iota
+	BarrierPerhaps
+	BarrierOn
+)
+
+// LegalHolder is a store that keeps objects from being deleted by anybody, until that is cleared.
+type LegalHolder interface {
+	LegalHold(ctx context.Context, key, version string, on bool) error
+}
+
+// Barrier sets the store's own legal hold on what is held, as a second barrier behind the rows, and clears it when the last hold
+// is lifted: before that the sweeper could not delete.
+type Barrier struct {
+	Book  BarrierBook
+	Store LegalHolder
+	Log   *slog.Logger
+	// Every is the time between two looks (default 1 s).
+	Every time.Duration
+	// Timeout bounds one object (default 10 s).
+	Timeout time.Duration
+}
+
+const barrierBatch = 100
+
+// Run keeps legal holds and holds in step until ctx ends; faults are logged and tried again.
+func (b *Barrier) Run(ctx context.Context) error {
+	every := b.Every
+	if every == 0 {
+		every = time.Second
+	}
+	var told time.Time
+	for {
+		if err := b.Step(ctx); err != nil && ctx.Err() == nil && time.Since(told) >= retell {
+			told = time.Now()
+			b.Log.Error("the store's legal holds are not in step with the holds; tried again", "err", err)
+		}
+		t := time.NewTimer(every)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+// Step makes one pass. What is to be cleared comes first: a deletion waits for it.
+func (b *Barrier) Step(ctx context.Context) error {
+	off, err := b.Book.Barred(ctx, barrierBatch)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, c := range off {
+		errs = append(errs, b.put(ctx, c, false, BarrierOff))
+	}
+	on, err := b.Book.Unbarred(ctx, barrierBatch)
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	for _, c := range on {
+		// Said first: after a crash between the two nobody would clear it.
+		if err := b.Book.SetBarrier(ctx, c.ID, BarrierPerhaps); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		crashpoint.Here("hold.barring")
+		errs = append(errs, b.put(ctx, c, true, BarrierOn))
+	}
+	return errors.Join(errs...)
+}
+
+func (b *Barrier) put(ctx context.Context, c Clip, on bool, then BarrierState) error {
+	timeout := b.Timeout
+	if timeout == 0 {
+		timeout = 10 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if err := b.Store.LegalHold(ctx, c.ObjectKey, c.Version, on); err != nil {
+		return fmt.Errorf("legal hold of clip %s: %w", c.ID, err)
+	}
+	crashpoint.Here("hold.barred")
+	return b.Book.SetBarrier(ctx, c.ID, then)
+}
