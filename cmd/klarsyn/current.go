@@ -168,6 +168,9 @@ func (s *site) watchSquare(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		if err := s.followEpoch(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
 		before := s.current.now().revision
 		err := s.current.poll(ctx)
 		switch {

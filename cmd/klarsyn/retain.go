@@ -117,6 +117,9 @@ func (re *retain) openKeys(ctx context.Context) error {
 	if re.keyDB, err = openKeyStore(ctx, s.layout, s.addresses); err != nil {
 		return err
 	}
+	if err := checkKeyEpoch(ctx, s.layout, s.db, re.keyDB, true); err != nil {
+		return err
+	}
 	tender := &keys.Tender{
 		Store: &keys.Store{DB: re.keyDB.DB, Sealer: public, Now: s.clock.Logging},
 		// By the time that pictures are stamped with: the keys are theirs.

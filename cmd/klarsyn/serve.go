@@ -65,6 +65,9 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 			err = errors.Join(err, keyDB.Close())
 		}
 	}()
+	if err = checkKeyEpoch(ctx, s.layout, s.db, keyDB, false); err != nil {
+		return nil, err
+	}
 	secret, err := keys.LoadSecret(s.layout.master())
 	if err != nil {
 		return nil, err

@@ -40,6 +40,9 @@ func (l layout) audit() string     { return filepath.Join(l.root, "audit") }
 // initSite makes a data directory: folders, databases, master key, signing key. It never replaces
 // anything, so that it may be repeated.
 func initSite(ctx context.Context, l layout, a addresses) (err error) {
+	if err := l.open(); err != nil {
+		return err
+	}
 	if err := makeFolders(l); err != nil {
 		return err
 	}
@@ -53,6 +56,12 @@ func initSite(ctx context.Context, l layout, a addresses) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, keyDB.Close()) }()
+	if _, err := (&catalogue.Catalogue{DB: db.DB, Dialect: db.dialect}).BeginEpoch(ctx); err != nil {
+		return err
+	}
+	if err := checkKeyEpoch(ctx, l, db, keyDB, true); err != nil {
+		return err
+	}
 	if err := makeKeys(ctx, l, db, keyDB); err != nil {
 		return err
 	}
@@ -148,6 +157,7 @@ type site struct {
 	clock       *retention.Clock
 	store       objects
 	logger      *slog.Logger
+	epoch       epochWatch
 	keyErr      error // why this process cannot number the log, if it should
 }
 
@@ -164,7 +174,7 @@ type siteOptions struct {
 }
 
 func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
-	s := &site{layout: layout{o.data}, logger: o.logger}
+	s := &site{layout: layout{o.data}, logger: o.logger, epoch: epochWatch{rights: o.rights}}
 	if o.config == "" {
 		o.config = s.layout.config()
 	}
@@ -194,6 +204,9 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 			s.store.close()
 		}
 	}()
+	if err := s.checkEpoch(ctx); err != nil {
+		return nil, err
+	}
 	var key *audit.Key
 	if o.signing {
 		// Without the key deletion goes on: it is the log's numbering that waits, and retain says so.

@@ -118,6 +118,9 @@ func openCatalogue(ctx context.Context, l layout, a addresses) (rows, error) {
 	if _, err := os.Stat(l.audit()); err != nil {
 		return rows{}, usageError{fmt.Errorf("%s is no data directory of Klarsyn (%w); make one with: klarsyn init --data %s", l.root, err, l.root)}
 	}
+	if err := l.open(); err != nil {
+		return rows{}, err
+	}
 	return openRows(ctx, l.catalogue(), a.catalogue, false, catalogueTables())
 }
 

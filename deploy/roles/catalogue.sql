@@ -15,6 +15,11 @@ GRANT SELECT (seq, at) ON audit_leaf TO :"ingest";
 -- Everybody hears of what was applied: without that nothing is recorded, shown or kept.
 GRANT SELECT ON catalogue_permit, catalogue_permit_step, catalogue_square TO :"ingest", :"serve", :"retain", :"fsck";
 
+-- Everybody asks of which epoch the rows are; ingest notes that it told the object store, retain the key store.
+GRANT SELECT ON catalogue_epoch TO :"ingest", :"serve", :"retain", :"fsck";
+GRANT UPDATE (stored_us) ON catalogue_epoch TO :"ingest";
+GRANT UPDATE (keyed_us) ON catalogue_epoch TO :"retain";
+
 -- ingest reserves, ends and commits clips, and tells gaps. It writes headers and reads none.
 GRANT SELECT, INSERT ON catalogue_clip TO :"ingest";
 GRANT UPDATE (end_us, frames, state, object_version, size, plain_size, sha256) ON catalogue_clip TO :"ingest";
@@ -80,4 +85,12 @@ GRANT SELECT ON audit_viewing, audit_response, audit_cosignature TO :"retain";
 GRANT SELECT ON catalogue_clip, catalogue_header, catalogue_gap, catalogue_recipient,
     audit_pending, audit_leaf, audit_tile, audit_checkpoint, audit_cosignature, audit_sequencer, audit_viewing, audit_response TO :"fsck";
 GRANT SELECT (camera, deadline_us) ON catalogue_background TO :"fsck";
+
+-- backup copies all of it, logs that it did, and begins another epoch.
+GRANT CONNECT ON DATABASE :"name" TO :"backup";
+GRANT USAGE ON SCHEMA public TO :"backup";
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"backup";
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO :"backup";
+GRANT INSERT ON audit_pending TO :"backup";
+GRANT UPDATE (epoch, since_us, stored_us, keyed_us) ON catalogue_epoch TO :"backup";
 COMMIT;

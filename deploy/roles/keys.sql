@@ -6,4 +6,13 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"serve", :"retain";
 GRANT SELECT ON keys_migrations TO :"serve", :"retain";
 GRANT SELECT ON keys_day TO :"serve";
 GRANT SELECT, INSERT, DELETE ON keys_day TO :"retain";
+-- Of which epoch the keys are.
+GRANT SELECT ON keys_epoch TO :"serve", :"retain";
+GRANT INSERT, UPDATE ON keys_epoch TO :"retain";
+-- backup copies them, sealed as they are, and begins another epoch.
+GRANT CONNECT ON DATABASE :"name" TO :"backup";
+GRANT USAGE ON SCHEMA public TO :"backup";
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM :"backup";
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO :"backup";
+GRANT INSERT, UPDATE ON keys_epoch TO :"backup";
 COMMIT;

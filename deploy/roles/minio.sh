@@ -53,7 +53,8 @@ role() {
 mkdir -p "$folder"
 role ingest <<POLICY
 {"Version": "2012-10-17", "Statement": [
-  {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::$bucket/*"]}
+  {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::$bucket/*"]},
+  {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::$bucket/installation/*"]}
 ]}
 POLICY
 role serve <<POLICY
@@ -64,7 +65,8 @@ POLICY
 role retain <<POLICY
 {"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"], "Resource": ["arn:aws:s3:::$bucket"]},
-  {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"], "Resource": ["arn:aws:s3:::$bucket/*"]}
+  {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"], "Resource": ["arn:aws:s3:::$bucket/*"]},
+  {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::$bucket/installation/*"]}
 ]}
 POLICY
 # fsck reads all and changes nothing.
@@ -72,5 +74,14 @@ role fsck <<POLICY
 {"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"], "Resource": ["arn:aws:s3:::$bucket"]},
   {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::$bucket/*"]}
+]}
+POLICY
+# restore puts a backup's rows back beside the objects: it looks what lies there, reads none of it, removes what no row explains,
+# and says that another epoch begins.
+role restore <<POLICY
+{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"], "Resource": ["arn:aws:s3:::$bucket"]},
+  {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"], "Resource": ["arn:aws:s3:::$bucket/clips/*"]},
+  {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": ["arn:aws:s3:::$bucket/installation/*"]}
 ]}
 POLICY

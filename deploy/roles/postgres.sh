@@ -36,7 +36,7 @@ SQL
 }
 
 role "$name" owner
-for process in ingest serve retain fsck; do
+for process in ingest serve retain fsck backup; do
   role "${name}_$process" "$process"
 done
 for database in "$name" "${name}_keys"; do
@@ -49,8 +49,8 @@ done
 
 # What each process may do. A table that is not named is nobody's but its owner's.
 if [ "$(sql --dbname "$name" <<<"SELECT to_regclass('catalogue_clip') IS NOT NULL AND to_regclass('occupancy_sample') IS NOT NULL;")" = t ]; then
-  sql --dbname "$name" --set name="$name" --set ingest="${name}_ingest" --set serve="${name}_serve" --set retain="${name}_retain" --set fsck="${name}_fsck" --file "$here/catalogue.sql"
-  sql --dbname "${name}_keys" --set name="${name}_keys" --set serve="${name}_serve" --set retain="${name}_retain" --file "$here/keys.sql"
+  sql --dbname "$name" --set name="$name" --set ingest="${name}_ingest" --set serve="${name}_serve" --set retain="${name}_retain" --set fsck="${name}_fsck" --set backup="${name}_backup" --file "$here/catalogue.sql"
+  sql --dbname "${name}_keys" --set name="${name}_keys" --set serve="${name}_serve" --set retain="${name}_retain" --set backup="${name}_backup" --file "$here/keys.sql"
   echo "rights on the tables are granted" >&2
 else
   echo "databases and roles are made; now run klarsyn init as $name, then this script again" >&2
