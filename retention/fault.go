@@ -9,10 +9,10 @@ import (
 type step int
 
 const (
-	listing step = iota
-	reading
+	reading step = iota
 	claiming
 	scrubbing
+	charging
 	erasing
 	proving
 	burying

@@ -2,31 +2,42 @@ package retention
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"klarsyn/retention/crashpoint"
 )
 
 // Ledger is where deletion is claimed and proved; each method is one transaction that logs itself.
 type Ledger interface {
 	// Claim destroys the headers of clips that are due at now and returns them.
 	Claim(ctx context.Context, now time.Time, limit int) ([]Clip, error)
-	// Deleting lists claimed clips whose bytes may still be there, in order of their ids, from the one after after.
-	Deleting(ctx context.Context, after string, limit int) ([]Clip, error)
-	// Tombstone records that a listing found nothing.
-	Tombstone(ctx context.Context, c Clip, at time.Time, removed, listed int) error
+	// TakeCharge gives a sweeper up to limit claimed clips whose bytes may still be there and that no other sweeper has
+	// in its charge: in order of their ids, from the one after after.
+	TakeCharge(ctx context.Context, l Lease, after string, limit int) ([]Charge, error)
+	// Bury records that a listing found nothing, and returns the ids of those that it recorded: not of those that were
+	// buried before, nor of those that were taken over.
+	Bury(ctx context.Context, stones []Tombstone) ([]string, error)
 }
 
-// Eraser removes what a store holds of a key and counts what remains.
+// Eraser removes what a store holds of each key, lists what remains, and tells both in the order of the keys. What fails at
+// one key keeps no other from being removed.
 type Eraser interface {
-	Erase(ctx context.Context, key string) (removed int, err error)
-	Remains(ctx context.Context, key string) (int, error)
+	Erase(ctx context.Context, keys []string) []Erasure
 }
 
 // ErrRemains says that a listing still found something after a deletion.
 var ErrRemains = errors.New("the store still lists something of it after its deletion")
+
+// Lags hears how long after its deadline a clip was unreadable, and gone.
+type Lags interface {
+	Unreadable(lag time.Duration)
+	Gone(lag time.Duration)
+}
 
 // SweeperConfig is what a Sweeper needs.
 type SweeperConfig struct {
@@ -36,179 +47,174 @@ type SweeperConfig struct {
 	// Scrub, if set, runs after a claim: it empties what a database keeps of deleted rows. It is tried
 	// again until it worked.
 	Scrub func(ctx context.Context) error
+	Lags  Lags // nil: nobody wants to hear
 	Log   *slog.Logger
 	// Every is the longest time between two looks for due clips (default 1 s).
 	Every time.Duration
-	// Batch is how many clips one transaction claims (default 100).
+	// Batch is how many clips are claimed in one transaction, and how many are removed together (default 1000).
 	Batch int
-	// Timeout bounds the deletion of one object (default 30 s).
+	// Timeout is how long one pass may act on the stores (default 20 s). A lease is half as long again.
 	Timeout time.Duration
 }
 
 // Sweeper keeps the promise of retention: what is due becomes unreadable at once and is then removed,
 // listed, and replaced by a tombstone. Any number of sweepers may run; every step may be repeated.
 type Sweeper struct {
-	cfg SweeperConfig
+	cfg  SweeperConfig
+	name string // of its leases
 	// scrubbed is false while the database may still hold a destroyed header, as it may after a crash.
 	scrubbed atomic.Bool
-	// tried is the id of the last leftover that was tried: the next pass goes on behind it. Owned by Sweep.
+	// tried is the id of the last clip that was in its charge: the next pass goes on behind it. Owned by remove.
 	tried    string
-	deleted  atomic.Int64
-	failures atomic.Int64
-	lag      atomic.Int64
+	stubborn stubborn // owned by remove
+
+	deleted    atomic.Int64
+	failures   atomic.Int64
+	fenced     atomic.Int64
+	lag        atomic.Int64
+	shredAlive atomic.Int64 // Unix nanoseconds of the last pass
+	clearAlive atomic.Int64
 }
 
 // SweepStats are a sweeper's counts since it began.
 type SweepStats struct {
 	Deleted  int64
 	Failures int64
+	Fenced   int64         // removals that another sweeper had taken over meanwhile
 	MaxLag   time.Duration // from a clip's deadline to the proof that it is gone
+	// Heartbeat is when a look for due clips and one for claimed ones last worked, the earlier of the two; zero before.
+	Heartbeat time.Time
 }
+
+// maxBatch is what one statement and one request of an S3 server take.
+const maxBatch = 1000
 
 // NewSweeper makes a sweeper; it does nothing before Run.
 func NewSweeper(cfg SweeperConfig) *Sweeper {
 	if cfg.Every == 0 {
 		cfg.Every = time.Second
 	}
-	if cfg.Batch == 0 {
-		cfg.Batch = 100
+	if cfg.Batch == 0 || cfg.Batch > maxBatch {
+		cfg.Batch = maxBatch
 	}
 	if cfg.Timeout == 0 {
-		cfg.Timeout = 30 * time.Second
+		cfg.Timeout = 20 * time.Second
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Sweeper{cfg: cfg}
+	return &Sweeper{cfg: cfg, name: rand.Text(), stubborn: stubborn{}}
 }
 
 // Stats may be called at any time.
 func (s *Sweeper) Stats() SweepStats {
-	return SweepStats{Deleted: s.deleted.Load(), Failures: s.failures.Load(), MaxLag: time.Duration(s.lag.Load())}
+	st := SweepStats{
+		Deleted: s.deleted.Load(), Failures: s.failures.Load(), Fenced: s.fenced.Load(), MaxLag: time.Duration(s.lag.Load()),
+	}
+	if alive := min(s.shredAlive.Load(), s.clearAlive.Load()); alive != 0 {
+		st.Heartbeat = time.Unix(0, alive).UTC()
+	}
+	return st
 }
 
 // retell is how long a fault lasts before it is logged again.
 const retell = 10 * time.Minute
 
 // Run sweeps until ctx ends. A fault of a store or database is logged, counted and tried again; it
-// never ends the sweeper.
+// never ends the sweeper. What is due is looked for apart from what is removed: a store that is slow or hangs
+// keeps nothing readable.
 func (s *Sweeper) Run(ctx context.Context) error {
+	claimed := make(chan struct{}, 1)
+	var both sync.WaitGroup
+	both.Go(func() {
+		s.repeat(ctx, nil, func(ctx context.Context) (bool, faults) {
+			n, all := s.shred(ctx)
+			if n > 0 {
+				select {
+				case claimed <- struct{}{}:
+				default: // it is awake already
+				}
+			}
+			return n == s.cfg.Batch, all
+		})
+	})
+	both.Go(func() { s.repeat(ctx, claimed, s.remove) })
+	both.Wait()
+	return nil
+}
+
+// repeat makes pass after pass: at once while there is more, else when it is woken, at the latest after Every.
+func (s *Sweeper) repeat(ctx context.Context, woken <-chan struct{}, pass func(context.Context) (again bool, all faults)) {
 	told := map[step]time.Time{}
 	for {
-		again, faults := s.sweep(ctx)
+		again, all := pass(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
-		if len(faults) > 0 {
+		if len(all) > 0 {
 			s.failures.Add(1)
 		}
-		for _, f := range faults { // a line for each kind: not for each clip, and not for each pass
+		for _, f := range all { // a line for each kind: not for each clip, and not for each pass
 			if t, ok := told[f.step]; !ok || time.Since(t) >= retell {
 				told[f.step] = time.Now()
 				s.cfg.Log.Error("deletion is late and is tried again", "err", f)
 			}
 		}
-		if again { // a full batch was claimed: that is progress, whatever else failed
+		if again {
 			continue
 		}
 		t := time.NewTimer(s.cfg.Every)
 		select {
 		case <-ctx.Done():
-			t.Stop()
-			return nil
+		case <-woken:
 		case <-t.C:
 		}
+		t.Stop()
 	}
 }
 
-// Sweep makes one pass: one batch of what is due becomes unreadable, before a store that is slow or away
-// could delay that; then its bytes are removed, and what earlier passes could not finish. again reports that there
-// may be more that is due.
+// Sweep makes one pass of each: a batch of what is due becomes unreadable, then a batch of what was claimed is
+// removed. again reports that there may be more that is due.
 func (s *Sweeper) Sweep(ctx context.Context) (again bool, err error) {
-	again, faults := s.sweep(ctx)
-	errs := make([]error, len(faults))
-	for i, f := range faults {
-		errs[i] = f
+	n, all := s.shred(ctx)
+	_, rest := s.remove(ctx)
+	var errs []error
+	for _, f := range append(all, rest...) {
+		errs = append(errs, f)
 	}
-	return again, errors.Join(errs...)
+	return n == s.cfg.Batch, errors.Join(errs...)
 }
 
-func (s *Sweeper) sweep(ctx context.Context) (again bool, all faults) {
-	// Listed before the claim, which would add to it.
-	unfinished, err := s.leftovers(ctx)
-	all.add(listing, "", err)
+// shred makes one batch of what is due unreadable, and says how many.
+func (s *Sweeper) shred(ctx context.Context) (n int, all faults) {
 	now, err := s.cfg.Clock.Deleting()
 	all.add(reading, "", err)
 	var due []Clip
 	if err == nil {
-		due, err = s.cfg.Ledger.Claim(ctx, now, s.cfg.Batch)
+		bounded, cancel := context.WithTimeout(ctx, rowTime)
+		due, err = s.cfg.Ledger.Claim(bounded, now, s.cfg.Batch)
+		cancel()
 		all.add(claiming, "", err)
 	}
+	if err == nil {
+		s.shredAlive.Store(time.Now().UnixNano())
+	}
 	if len(due) > 0 {
+		crashpoint.Here("delete.claimed")
 		s.scrubbed.Store(false)
-	}
-	if !s.scrubbed.Load() && s.cfg.Scrub != nil {
-		err := s.cfg.Scrub(ctx)
-		s.scrubbed.Store(err == nil)
-		all.add(scrubbing, "", err)
-	}
-	// What was claimed is unreadable already: removing its bytes needs no clock. A pass begins no removal after
-	// Timeout, since others fall due meanwhile. The first half of that is for what is due now, which one that
-	// hangs among the leftovers must not delay; the rest is for these, or a slow store would never come to them.
-	begun := time.Now()
-	rest := due
-	for ; len(rest) > 0 && time.Since(begun) < s.cfg.Timeout/2; rest = rest[1:] {
-		all.add(s.remove(ctx, rest[0]))
-	}
-	for ; len(unfinished) > 0 && time.Since(begun) < s.cfg.Timeout; unfinished = unfinished[1:] {
-		s.tried = unfinished[0].ID
-		all.add(s.remove(ctx, unfinished[0]))
-	}
-	for ; len(rest) > 0 && time.Since(begun) < s.cfg.Timeout; rest = rest[1:] {
-		all.add(s.remove(ctx, rest[0]))
-	}
-	return len(due) == s.cfg.Batch, all
-}
-
-// leftovers is a batch of what earlier passes could not finish, from the one behind that tried last: round and
-// round, so that some that hang or fail do not stand before the others.
-func (s *Sweeper) leftovers(ctx context.Context) ([]Clip, error) {
-	behind, err := s.cfg.Ledger.Deleting(ctx, s.tried, s.cfg.Batch)
-	if err != nil || len(behind) == s.cfg.Batch || s.tried == "" {
-		return behind, err
-	}
-	first, err := s.cfg.Ledger.Deleting(ctx, "", s.cfg.Batch-len(behind))
-	for _, c := range first {
-		if c.ID <= s.tried {
-			behind = append(behind, c)
+		for _, c := range due {
+			if s.cfg.Lags != nil {
+				s.cfg.Lags.Unreadable(now.Sub(c.Deadline))
+			}
 		}
 	}
-	return behind, err
-}
-
-// remove takes a claimed clip from unreadable to gone: remove every trace, prove it by listing, write
-// the tombstone. A crash between any two steps is repaired by the next pass. It returns the step that failed.
-func (s *Sweeper) remove(ctx context.Context, c Clip) (at step, id string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
-	removed, err := s.cfg.Eraser.Erase(ctx, c.ObjectKey)
-	if err != nil {
-		return erasing, c.ID, fmt.Errorf("removing clip %s: %w", c.ID, err)
+	if !s.scrubbed.Load() && s.cfg.Scrub != nil {
+		bounded, cancel := context.WithTimeout(ctx, rowTime)
+		err := s.cfg.Scrub(bounded)
+		cancel()
+		s.scrubbed.Store(err == nil)
+		all.add(scrubbing, "", err)
+		crashpoint.Here("delete.scrubbed")
 	}
-	listed, err := s.cfg.Eraser.Remains(ctx, c.ObjectKey)
-	if err != nil {
-		return proving, c.ID, fmt.Errorf("proving that clip %s is gone: %w", c.ID, err)
-	}
-	if listed != 0 {
-		return proving, c.ID, fmt.Errorf("clip %s: %d left: %w", c.ID, listed, ErrRemains)
-	}
-	now := s.cfg.Clock.Now()
-	if err := s.cfg.Ledger.Tombstone(ctx, c, now, removed, listed); err != nil {
-		return burying, c.ID, err
-	}
-	s.deleted.Add(1)
-	if lag := int64(now.Sub(c.Deadline)); lag > s.lag.Load() {
-		s.lag.Store(lag)
-	}
-	return burying, c.ID, nil
+	return len(due), all
 }

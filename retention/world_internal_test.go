@@ -24,13 +24,21 @@ type world struct {
 	bytes  map[string]int // by key: versions in the store
 	steps  []string
 	graves map[string]int // tombstones by clip
+	leases map[string]leased
 	fault  func(step, key string) (before, after error)
 	block  time.Duration // how long the store takes to remove, or to remove slow
 	slow   string        // the only clip that it takes long for; "": all
 }
 
+// leased is who has a clip in its charge.
+type leased struct {
+	by    string
+	ends  time.Time
+	fence int64
+}
+
 func newWorld(t testing.TB) *world {
-	return &world{t: t, clips: map[string]*Clip{}, bytes: map[string]int{}, graves: map[string]int{}}
+	return &world{t: t, clips: map[string]*Clip{}, bytes: map[string]int{}, graves: map[string]int{}, leases: map[string]leased{}}
 }
 
 // add puts a committed clip with one object into the world.
@@ -71,70 +79,100 @@ func (w *world) Claim(_ context.Context, now time.Time, limit int) ([]Clip, erro
 	return due, nil
 }
 
-func (w *world) Deleting(_ context.Context, behind string, limit int) ([]Clip, error) {
+func (w *world) TakeCharge(_ context.Context, l Lease, behind string, limit int) ([]Charge, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before, after := w.step("resume", "")
-	if err := errors.Join(before, after); err != nil {
-		return nil, err
+	before, after := w.step("charge", "")
+	if before != nil {
+		return nil, before
 	}
-	var left []Clip
+	var left []Charge
 	for _, id := range slices.Sorted(maps.Keys(w.clips)) {
-		if c := w.clips[id]; c.State == Deleting && id > behind && len(left) < limit {
-			left = append(left, *c)
+		held := w.leases[id]
+		if held.by != l.Sweeper && time.Now().Before(held.ends) {
+			continue
 		}
+		if c := w.clips[id]; c.State == Deleting && id > behind && len(left) < limit {
+			w.leases[id] = leased{by: l.Sweeper, ends: time.Now().Add(l.For), fence: held.fence + 1}
+			left = append(left, Charge{Clip: *c, Sweeper: l.Sweeper, Fence: held.fence + 1})
+		}
+	}
+	if after != nil {
+		return nil, after
 	}
 	return left, nil
 }
 
-func (w *world) Tombstone(_ context.Context, c Clip, at time.Time, removed, listed int) error {
+func (w *world) Bury(_ context.Context, stones []Tombstone) ([]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	before, after := w.step("tombstone", c.ObjectKey)
-	if before != nil {
-		return before
+	var buried []string
+	for _, s := range stones {
+		before, after := w.step("bury", s.ObjectKey)
+		if before != nil {
+			return nil, before
+		}
+		have := w.clips[s.ID]
+		if held := w.leases[s.ID]; held.by != s.Sweeper || held.fence != s.Fence {
+			continue
+		}
+		if s.Listed != 0 || w.bytes[s.ObjectKey] != 0 {
+			w.t.Errorf("clip %s was called gone with %d listed and %d there", s.ID, s.Listed, w.bytes[s.ObjectKey])
+		}
+		if s.At.Before(s.Deadline) {
+			w.t.Errorf("clip %s was gone at %s, before its deadline %s", s.ID, s.At, s.Deadline)
+		}
+		if have.State == Deleting {
+			have.State, have.DeletedAt = Deleted, s.At
+			w.graves[s.ID]++
+			buried = append(buried, s.ID)
+		}
+		if after != nil {
+			return nil, after
+		}
 	}
-	have := w.clips[c.ID]
-	if listed != 0 || w.bytes[c.ObjectKey] != 0 {
-		w.t.Errorf("clip %s was called gone with %d listed and %d there", c.ID, listed, w.bytes[c.ObjectKey])
-	}
-	if at.Before(c.Deadline) {
-		w.t.Errorf("clip %s was gone at %s, before its deadline %s", c.ID, at, c.Deadline)
-	}
-	if have.State == Deleting {
-		have.State, have.DeletedAt = Deleted, at
-		w.graves[c.ID]++
-	}
-	return after
+	return buried, nil
 }
 
-func (w *world) Erase(ctx context.Context, key string) (int, error) {
-	if w.block > 0 && (w.slow == "" || key == "key/"+w.slow) {
+// Erase hangs as a whole where one of the keys does, as a request for many would.
+func (w *world) Erase(ctx context.Context, keys []string) []Erasure {
+	erased := make([]Erasure, len(keys))
+	if w.block > 0 && (w.slow == "" || slices.Contains(keys, "key/"+w.slow)) {
 		select {
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			for i := range erased {
+				erased[i].Err = ctx.Err()
+			}
+			return erased
 		case <-time.After(w.block):
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for i, key := range keys {
+		erased[i] = w.erase(key)
+	}
+	return erased
+}
+
+func (w *world) erase(key string) Erasure {
 	before, after := w.step("erase", key)
 	if before != nil {
-		return 0, before
+		return Erasure{Err: before}
 	}
-	if c := w.clips[strings.TrimPrefix(key, "key/")]; c.State != Deleting && c.State != Deleted {
+	id := strings.TrimPrefix(key, "key/")
+	if c := w.clips[id]; c.State != Deleting && c.State != Deleted {
 		w.t.Errorf("clip %s was erased while it was %s", c.ID, c.State)
 	}
 	n := w.bytes[key]
 	w.bytes[key] = 0
-	return n, after
-}
-
-func (w *world) Remains(_ context.Context, key string) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	before, after := w.step("list", key)
-	return w.bytes[key], errors.Join(before, after)
+	if after != nil {
+		return Erasure{Err: after}
+	}
+	if err := errors.Join(w.step("list", key)); err != nil {
+		return Erasure{Err: err}
+	}
+	return Erasure{Removed: n, Left: w.bytes[key]}
 }
 
 func (w *world) scrub(context.Context) error {
@@ -160,6 +198,17 @@ func (w *world) state(id string) State {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.clips[id].State
+}
+
+// snapshot is how all clips stand now.
+func (w *world) snapshot() map[string]Clip {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := map[string]Clip{}
+	for id, c := range w.clips {
+		all[id] = *c
+	}
+	return all
 }
 
 func (w *world) took() string {

@@ -60,29 +60,13 @@ func (f *faults) err() error {
 	return errors.Join(f.list...)
 }
 
-// everywhere removes a clip from the store and from the spool of the same data directory, where it may
-// lie while its recorder is down.
-type everywhere struct {
-	store object.Eraser
-	spool vault.Leftovers
-}
-
-func (e everywhere) Erase(ctx context.Context, key string) (int, error) {
-	spooled, err := e.spool.Erase(key)
-	if err != nil {
-		return spooled, err
+// places are all where something of a clip may lie: the spool of the same data directory, where it may wait while its
+// recorder is down, and the store.
+func (s *site) places() retention.Places {
+	return retention.Places{
+		{Name: "spool", Eraser: vault.Spool{Leftovers: vault.Leftovers{Folder: s.layout.spool()}}},
+		{Name: "store", Eraser: object.Eraser{Store: s.store}},
 	}
-	stored, err := e.store.Erase(ctx, key)
-	return spooled + stored, err
-}
-
-func (e everywhere) Remains(ctx context.Context, key string) (int, error) {
-	spooled, err := e.spool.Remains(key)
-	if err != nil {
-		return spooled, err
-	}
-	stored, err := e.store.Remains(ctx, key)
-	return spooled + stored, err
 }
 
 // reaping says how soon stray objects go.
@@ -93,7 +77,7 @@ func openRetain(ctx context.Context, s *site, r reaping) *retain {
 	re := &retain{site: s, books: books, growth: &growth{log: s.deletionLog, limit: s.square.logAlarm, now: s.clock.Logging, logger: s.logger}}
 	re.sweeper = retention.NewSweeper(retention.SweeperConfig{
 		Ledger: books, Clock: s.clock, Log: s.logger,
-		Eraser: everywhere{object.Eraser{Store: s.store}, vault.Leftovers{Folder: s.layout.spool()}},
+		Eraser: s.places(),
 		Scrub:  s.db.scrub,
 	})
 	re.reaper = &object.Reaper{

@@ -44,7 +44,7 @@ var arrows = map[string][]string{
 	"retention/crashpoint":            nil,
 	"retention/object/dir":            {"retention/object", "retention/crashpoint"},
 	"retention/object/objecttest":     {"retention/object"},
-	"retention/object/s3":             {"retention/object"},
+	"retention/object/s3":             {"retention/object", "retention/crashpoint"},
 	"retention/catalogue":             {"camera", "policy", "retention", "retention/database", "retention/crashpoint"},
 	"retention/database":              nil,
 	"retention/database/databasetest": {"policy", "retention/database", "deploy/testenv"},

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,6 +89,32 @@ func (l *Log) Append(ctx context.Context, tx *sql.Tx, e policy.Entry) error {
 		return err
 	}
 	return p.insert(ctx, tx)
+}
+
+// rowsAtOnce is how many entries one statement writes.
+const rowsAtOnce = 1000
+
+// AppendAll is Append for many entries in few statements.
+func (l *Log) AppendAll(ctx context.Context, tx *sql.Tx, entries []policy.Entry) error {
+	for batch := range slices.Chunk(entries, rowsAtOnce) {
+		var rows strings.Builder
+		var args []any
+		for i, e := range batch {
+			p, err := l.prepare(e)
+			if err != nil {
+				return err
+			}
+			if i > 0 {
+				rows.WriteByte(',')
+			}
+			fmt.Fprintf(&rows, "($%d,$%d,$%d)", 3*i+1, 3*i+2, 3*i+3)
+			args = append(args, p.id, p.at, p.entry)
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO audit_pending (id, at, entry) VALUES `+rows.String(), args...); err != nil { //nolint:gosec // it holds numbers of parameters
+			return notLogged(fmt.Sprintf("append %d entries", len(batch)), err)
+		}
+	}
+	return nil
 }
 
 // pending is an entry as it waits for its number.

@@ -11,17 +11,21 @@ import (
 	"klarsyn/retention"
 )
 
+const dueClips = `WHERE deadline_us <= $1 AND cased_us = 0 AND state IN ('pending', 'committed', 'partial', 'lost')
+	ORDER BY deadline_us LIMIT $2`
+
 // Claim takes up to limit clips whose deadline is at or before now: in one transaction their headers
 // are destroyed, so that nobody can read them from this instant on, and the log says so. Those that are held are not
 // returned: they lose their day key's header, and from here on only the keys of their cases open them.
 func (c *Catalogue) Claim(ctx context.Context, now time.Time, limit int) ([]retention.Clip, error) {
 	var claimed []retention.Clip
 	err := c.within(ctx, "claiming clips that are due", func(tx *sql.Tx) error {
-		due, err := clips(ctx, tx, `WHERE deadline_us <= $1 AND cased_us = 0 AND state IN ('pending', 'committed', 'partial', 'lost')
-			ORDER BY deadline_us LIMIT $2`+c.skippingLocked(), micros(now), limit)
+		due, err := clips(ctx, tx, dueClips+c.skippingLocked(), micros(now), limit)
 		if err != nil {
 			return err
 		}
+		var entries []policy.Entry
+		args := []any{micros(now)}
 		for _, clip := range due {
 			if clip.Held() && clip.State != retention.Lost { // of what was lost there is nothing to keep
 				if err := c.holdOver(ctx, tx, clip, now); err != nil {
@@ -29,82 +33,28 @@ func (c *Catalogue) Claim(ctx context.Context, now time.Time, limit int) ([]rete
 				}
 				continue
 			}
-			res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'deleting', shredded_us = $1
-				WHERE id = $2 AND state IN ('pending', 'committed', 'partial', 'lost')`, micros(now), clip.ID)
-			if err := changedOne(res, err); err != nil {
-				return err
-			}
-			if _, err := tx.ExecContext(ctx, `DELETE FROM catalogue_header WHERE clip = $1`, clip.ID); err != nil {
-				return err
-			}
-			if err := c.Log.Append(ctx, tx, policy.ClipShreddedEntry(c.Actor, refOf(clip), clip.Deadline, string(clip.State))); err != nil {
-				return err
-			}
+			entries = append(entries, policy.ClipShreddedEntry(c.Actor, refOf(clip), clip.Deadline, string(clip.State)))
+			args = append(args, clip.ID)
 			clip.State = retention.Deleting
 			claimed = append(claimed, clip)
 		}
-		return nil
+		if len(claimed) == 0 {
+			return nil
+		}
+		res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'deleting', shredded_us = $1
+			WHERE state IN ('pending', 'committed', 'partial', 'lost') AND id IN (`+numbered(2, len(claimed))+`)`, args...)
+		if err := changed(res, err, len(claimed)); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM catalogue_header WHERE clip IN (`+numbered(1, len(claimed))+`)`, args[1:]...); err != nil {
+			return err
+		}
+		return c.appendAll(ctx, tx, entries)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return claimed, nil
-}
-
-const deletingClips = `WHERE state = 'deleting' AND id > $1 ORDER BY id LIMIT $2`
-
-// Deleting lists up to limit clips whose header is destroyed but whose bytes may still be there, such
-// as after a crash between the two: in order of their ids, from the one after after.
-func (c *Catalogue) Deleting(ctx context.Context, after string, limit int) ([]retention.Clip, error) {
-	return clips(ctx, c.DB, deletingClips, after, limit)
-}
-
-// Tombstone ends a deletion whose absence was proved by listing. It may be repeated: only the first
-// call changes and logs anything.
-func (c *Catalogue) Tombstone(ctx context.Context, clip retention.Clip, at time.Time, removed, listed int) error {
-	return c.within(ctx, "writing the tombstone of clip "+clip.ID, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'deleted', deleted_us = $1, removed = $2, listed = $3,
-			end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END -- its recorder never came back to say
-			WHERE id = $4 AND state = 'deleting'`, micros(at), removed, listed, clip.ID)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return err
-		}
-		return c.Log.Append(ctx, tx, policy.ClipDeletedEntry(c.Actor, refOf(clip), policy.Deletion{
-			Deadline: clip.Deadline, Deleted: at, Removed: removed, Listed: listed,
-		}))
-	})
-}
-
-// NextDeadline is the earliest deadline of a clip that is not being deleted; zero if there is none.
-func (c *Catalogue) NextDeadline(ctx context.Context) (time.Time, error) {
-	return c.least(ctx, `SELECT COALESCE(MIN(deadline_us), 0) FROM catalogue_clip WHERE state IN ('pending', 'committed', 'partial', 'lost')`)
-}
-
-// OldestUndeleted is the earliest deadline of a clip that still has a trace anywhere; zero if there is none.
-func (c *Catalogue) OldestUndeleted(ctx context.Context) (time.Time, error) {
-	next, err := c.NextDeadline(ctx)
-	if err != nil {
-		return time.Time{}, err
-	}
-	deleting, err := c.least(ctx, `SELECT COALESCE(MIN(deadline_us), 0) FROM catalogue_clip WHERE state = 'deleting'`)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if next.IsZero() || !deleting.IsZero() && deleting.Before(next) {
-		return deleting, nil
-	}
-	return next, nil
-}
-
-func (c *Catalogue) least(ctx context.Context, query string) (time.Time, error) {
-	var us int64
-	if err := c.DB.QueryRowContext(ctx, query).Scan(&us); err != nil {
-		return time.Time{}, fmt.Errorf("reading deadlines: %w", err)
-	}
-	return instant(us), nil
 }
 
 // Owner says whether a clip has that object key, and whether it may still have bytes.
@@ -167,14 +117,4 @@ func (c *Catalogue) WithdrawRecipient(ctx context.Context, permit, day string) e
 // LogOrphan records that an object that no clip owns is being removed.
 func (c *Catalogue) LogOrphan(ctx context.Context, key string, size int64) error {
 	return c.Log.Record(ctx, policy.OrphanDeletedEntry(c.Actor, key, size))
-}
-
-// Overdue counts clips that were due before the given time and still have a trace.
-func (c *Catalogue) Overdue(ctx context.Context, before time.Time) (int, error) {
-	var n int
-	err := c.DB.QueryRowContext(ctx, `SELECT count(*) FROM catalogue_clip WHERE deadline_us < $1 AND state <> 'deleted'`, micros(before)).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("counting overdue clips: %w", err)
-	}
-	return n, nil
 }

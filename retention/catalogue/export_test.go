@@ -2,7 +2,16 @@ package catalogue
 
 // The queries whose plans are tested.
 const (
-	OpenClip      = openClip
-	KeyNeeded     = keyNeeded
-	DeletingClips = deletingClips
+	OpenClip        = openClip
+	KeyNeeded       = keyNeeded
+	CaseNeeded      = caseNeeded
+	DueClips        = dueClips
+	NextDeadline    = nextDeadline
+	OldestReadable  = oldestReadable
+	OldestRemaining = oldestRemaining
+	DueBacklog      = dueBacklog
+	RemovalBacklog  = removalBacklog
 )
+
+// Chargeable is what a sweeper looks for.
+func (c *Catalogue) Chargeable() string { return c.chargeable() }

@@ -18,7 +18,14 @@ func plans(t *testing.T, b *books) {
 	}{
 		"has the camera's last clip ended": {catalogue.OpenClip, []any{"k1"}, "catalogue_clip_unended"},
 		"is the day key needed":            {catalogue.KeyNeeded, []any{"plattan", "2026-11-20"}, "catalogue_clip_key"},
-		"what is left over":                {`SELECT id FROM catalogue_clip ` + catalogue.DeletingClips, []any{"", 100}, "catalogue_clip_deleting"},
+		"is the key of a case needed":      {catalogue.CaseNeeded, []any{"K-1"}, "catalogue_clip_case"},
+		"what is due":                      {`SELECT id FROM catalogue_clip ` + catalogue.DueClips, []any{1, 100}, "catalogue_clip_due"},
+		"what is left over":                {`SELECT id FROM catalogue_clip ` + b.Chargeable(), []any{"", "s", 100}, "catalogue_clip_deleting"},
+		"when something is due next":       {catalogue.NextDeadline, nil, "catalogue_clip_due"},
+		"what is overdue and readable":     {catalogue.OldestReadable, nil, "catalogue_clip_due"},
+		"what is overdue and not removed":  {catalogue.OldestRemaining, nil, "catalogue_clip_removal"},
+		"how much is due":                  {catalogue.DueBacklog, []any{1, 100}, "catalogue_clip_due"},
+		"how much is left over":            {catalogue.RemovalBacklog, []any{1, 100}, "catalogue_clip_removal"},
 	} {
 		plan := b.plan(c.query, c.args...)
 		if !strings.Contains(plan, c.index) || strings.Contains(plan, "Sort") || strings.Contains(plan, "TEMP B-TREE") {

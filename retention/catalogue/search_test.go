@@ -72,7 +72,7 @@ func deletionsPage(t *testing.T, b *books) {
 		c := b.put([]camera.ID{"k1", "k2"}[i%2], at(float64(5*i)), at(float64(5*i+5)), retention.Committed)
 		b.claim(c.Deadline)
 		// Several are proved gone at the same moment.
-		b.must(b.Tombstone(ctx, c, at(4000+float64(i/4)), 2, 0))
+		b.must(b.bury(c, at(4000+float64(i/4)), 2))
 		want = append(want, c.ID)
 	}
 	var got []string
@@ -199,7 +199,7 @@ func recipients(t *testing.T, b *books) {
 		{false, func() {}},
 		{true, func() { c = b.put("k1", start, start.Add(time.Second), retention.Committed) }},
 		{true, func() { b.claim(c.Deadline) }},
-		{false, func() { b.must(b.Tombstone(ctx, c, c.Deadline, 1, 0)) }},
+		{false, func() { b.must(b.bury(c, c.Deadline, 1)) }},
 	} {
 		step.do()
 		if needed, err := b.KeyNeeded(ctx, "plattan", day); needed != step.want || err != nil {

@@ -162,14 +162,19 @@ func TestProcessesShareTheFile(t *testing.T) {
 	sweeper := newBooks(t, openFile(t, path), database.SQLite)
 	others.Go(func() {
 		for ctx.Err() == nil {
-			claimed, err := sweeper.Claim(t.Context(), start.Add(time.Hour+10*time.Second), 5)
+			if _, err := sweeper.Claim(t.Context(), start.Add(time.Hour+10*time.Second), 5); err != nil {
+				t.Error(err)
+			}
+			charges, err := sweeper.TakeCharge(t.Context(), retention.Lease{Sweeper: "test", For: time.Minute}, "", 5)
 			if err != nil {
 				t.Error(err)
 			}
-			for _, c := range claimed {
-				if err := sweeper.Tombstone(t.Context(), c, start.Add(time.Hour), 1, 0); err != nil {
-					t.Error(err)
-				}
+			var stones []retention.Tombstone
+			for _, c := range charges {
+				stones = append(stones, retention.Tombstone{Charge: c, At: start.Add(time.Hour), Removed: 1})
+			}
+			if _, err := sweeper.Bury(t.Context(), stones); err != nil {
+				t.Error(err)
 			}
 			if err := database.Scrub(t.Context(), sweeper.DB, database.SQLite); err != nil && !errors.Is(err, database.ErrScrubBusy) {
 				t.Error(err)

@@ -34,7 +34,12 @@ func suite(t *testing.T, open func(t testing.TB) *sql.DB, dialect string) {
 		"a clip that is reserved has a header and a row":    reserveWritesAll,
 		"a clip keeps what it was committed with":           commitKeepsAll,
 		"a claim takes what is due, oldest first":           claimTakesWhatIsDue,
-		"who deletes goes round what is left over":          deletingGoesRound,
+		"who deletes goes round what is left over":          chargesGoRound,
+		"a clip is in the charge of one sweeper":            oneSweeperAtATime,
+		"only who has charge ends a deletion":               onlyWhoHasChargeBuries,
+		"a batch of tombstones is one transaction":          tombstonesTogether,
+		"what is held is not overdue":                       heldIsNotOverdue,
+		"a case's key stays while it may open something":    caseKeys,
 		"two claims take no clip twice":                     claimsRace,
 		"the deadlines that matter":                         deadlines,
 		"an object belongs to a clip until it is deleted":   ownership,
@@ -102,6 +107,13 @@ func (b *books) Append(ctx context.Context, tx *sql.Tx, e policy.Entry) error {
 		return err
 	}
 	return b.log.Append(ctx, tx, e)
+}
+
+func (b *books) AppendAll(ctx context.Context, tx *sql.Tx, entries []policy.Entry) error {
+	if err := b.failing(); err != nil {
+		return err
+	}
+	return b.log.AppendAll(ctx, tx, entries)
 }
 
 func (b *books) Record(ctx context.Context, e policy.Entry) error {
@@ -203,10 +215,29 @@ func (b *books) put(cam camera.ID, from, to time.Time, state retention.State) re
 		b.must(b.Commit(ctx, stored(c, retention.Committed)))
 		b.claim(c.Deadline)
 		if state == retention.Deleted {
-			b.must(b.Tombstone(ctx, c, c.Deadline.Add(time.Second), 1, 0))
+			b.must(b.bury(c, c.Deadline.Add(time.Second), 1))
 		}
 	}
 	return c
+}
+
+// charge gives the clips that are being deleted to a sweeper of the test.
+func (b *books) charge() map[string]retention.Charge {
+	b.t.Helper()
+	taken, err := b.TakeCharge(b.t.Context(), retention.Lease{Sweeper: "test", For: time.Minute}, "", 1000)
+	b.must(err)
+	charges := map[string]retention.Charge{}
+	for _, c := range taken {
+		charges[c.ID] = c
+	}
+	return charges
+}
+
+// bury takes charge of a clip and writes its tombstone.
+func (b *books) bury(c retention.Clip, at time.Time, removed int) error {
+	b.t.Helper()
+	_, err := b.Bury(b.t.Context(), []retention.Tombstone{{Charge: b.charge()[c.ID], At: at, Removed: removed}})
+	return err
 }
 
 func (b *books) claim(now time.Time) []retention.Clip {

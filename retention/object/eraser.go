@@ -1,23 +1,19 @@
 package object
 
-import "context"
+import (
+	"context"
+
+	"klarsyn/retention"
+)
 
 // Eraser is what deletion needs of a Store.
 type Eraser struct{ Store Store }
 
-// Erase removes every trace of key.
-func (e Eraser) Erase(ctx context.Context, key string) (int, error) { return e.Store.Delete(ctx, key) }
-
-// Remains counts the traces of key by listing.
-func (e Eraser) Remains(ctx context.Context, key string) (int, error) {
-	n := 0
-	for t, err := range e.Store.Traces(ctx, key) {
-		if err != nil {
-			return n, err
-		}
-		if t.Key == key {
-			n++
-		}
+// Erase removes every trace of the keys, and counts by listing what remains.
+func (e Eraser) Erase(ctx context.Context, keys []string) []retention.Erasure {
+	erased := make([]retention.Erasure, len(keys))
+	for i, d := range e.Store.DeleteAll(ctx, keys) {
+		erased[i] = retention.Erasure(d)
 	}
-	return n, nil
+	return erased
 }

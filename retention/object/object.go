@@ -31,6 +31,12 @@ type Store interface {
 	// Delete removes every trace of key: all versions, delete markers and unfinished uploads. It
 	// returns how many it removed; a key without a trace is not an error.
 	Delete(ctx context.Context, key string) (int, error)
+	// DeleteAll is Delete for many keys in few round trips, followed by a listing of them. It tells each key apart, in the order
+	// of keys: what fails at one keeps no other from being removed.
+	DeleteAll(ctx context.Context, keys []string) []Deletion
+	// LegalHold sets or clears the store's own legal hold on a version of key: while it is set nobody can delete that version.
+	// ErrNoLegalHold says that this store has no such thing, ErrNotFound that there is no such version.
+	LegalHold(ctx context.Context, key, version string, on bool) error
 	// Traces lists every trace of every key under prefix, in no order. It may show what was added or
 	// removed meanwhile, and misses nothing that was there throughout.
 	Traces(ctx context.Context, prefix string) iter.Seq2[Trace, error]
@@ -42,6 +48,14 @@ type Info struct {
 	Version string // empty where the store has none
 	Size    int64
 	SHA256  [sha256.Size]byte // set by Put and Verify
+}
+
+// Deletion is what became of one key.
+type Deletion struct {
+	Removed int
+	// Left is what a listing that began after the last removal still found; it says nothing where Err is set.
+	Left int
+	Err  error
 }
 
 // Kind says what a trace is.
@@ -73,6 +87,8 @@ var (
 	ErrDenied = errors.New("the store does not let this credential do that")
 	// ErrUnreachable says that a store did not answer, or not with an answer of its own.
 	ErrUnreachable = errors.New("the store cannot be reached")
+	// ErrNoLegalHold says that a store cannot keep an object from being deleted: a directory, a bucket without object lock.
+	ErrNoLegalHold = errors.New("the store has no legal holds")
 	// ErrUnfit is a verdict about a server, not a fault that passes.
 	ErrUnfit  = errors.New("the store cannot be trusted with footage")
 	ErrBadKey = errors.New("not an object key: want parts of A-Z, a-z, 0-9, '.', '_' and '-', joined by '/', 180 bytes at most")

@@ -2,9 +2,7 @@ package object_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
-	"io"
 	"iter"
 	"slices"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"klarsyn/retention"
 	"klarsyn/retention/object"
 )
 
@@ -163,30 +162,23 @@ func TestReaperRuns(t *testing.T) {
 	})
 }
 
-// Erasing counts what it removed; what remains is counted by listing, and neighbours are not counted.
+// What a store says of each key reaches the sweeper in the order of keys, as it is.
 func TestEraser(t *testing.T) {
-	s := &shelf{t: t}
-	for _, key := range []string{"clips/a", "clips/a", "clips/ab", "clips/b"} {
-		s.traces = append(s.traces, object.Trace{Key: key, Kind: object.Version})
-	}
-	e := object.Eraser{Store: erasable{s}}
-	if n, err := e.Remains(t.Context(), "clips/a"); n != 2 || err != nil {
-		t.Errorf("remains %d, %v", n, err)
-	}
-	if n, err := e.Erase(t.Context(), "clips/a"); n != 2 || err != nil {
-		t.Errorf("erased %d, %v", n, err)
-	}
-	if n, err := e.Remains(t.Context(), "clips/a"); n != 0 || err != nil {
-		t.Errorf("remains %d, %v", n, err)
-	}
-	s.listErr = errors.New("broken")
-	if _, err := e.Remains(t.Context(), "clips/a"); !errors.Is(err, s.listErr) {
-		t.Errorf("a listing that breaks off proves nothing: %v", err)
+	broken := errors.New("broken")
+	e := object.Eraser{Store: erasable{answers: []object.Deletion{{Removed: 2}, {Removed: 1, Left: 1}, {Err: broken}}}}
+	got := e.Erase(t.Context(), []string{"clips/a", "clips/b", "clips/c"})
+	if want := []retention.Erasure{{Removed: 2}, {Removed: 1, Left: 1}, {Err: broken}}; !slices.Equal(got, want) {
+		t.Errorf("erased %+v, want %+v", got, want)
 	}
 }
 
-// erasable is a shelf as a whole Store; what erasing does not need is absent.
-type erasable struct{ *shelf }
+// erasable is a store that is only asked to delete.
+type erasable struct {
+	object.Store
+	answers []object.Deletion
+}
+
+func (e erasable) DeleteAll(context.Context, []string) []object.Deletion { return e.answers }
 
 func TestCheckKey(t *testing.T) {
 	for key, good := range map[string]bool{
@@ -215,15 +207,4 @@ func FuzzCheckKey(f *testing.F) {
 			}
 		}
 	})
-}
-
-func (erasable) Put(context.Context, string, io.Reader, int64, [sha256.Size]byte) (object.Info, error) {
-	panic("erasing does not put")
-}
-func (erasable) Stat(context.Context, string) (object.Info, error) { panic("erasing does not stat") }
-func (erasable) Verify(context.Context, string) (object.Info, error) {
-	panic("erasing does not verify")
-}
-func (erasable) Open(context.Context, string, int64, int64) (io.ReadCloser, error) {
-	panic("erasing does not open")
 }

@@ -152,7 +152,7 @@ func TestHoldIsRefused(t *testing.T) {
 		"when nothing is left": {func(s *site, c retention.Clip) {
 			s.set(c.Deadline)
 			s.claim()
-			s.must(s.books.Tombstone(s.t.Context(), c, s.Reading(), 1, 0))
+			s.must(s.bury(c))
 		}, "deleted already"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,28 @@ func TestDeletionReachesTheSpool(t *testing.T) {
 	}
 	if got := s.spooled(); len(got) != 1 || got[0] != stays.ID {
 		t.Errorf("the spool holds %v, want %s alone", got, stays.ID)
+	}
+}
+
+// A sweeper clears many clips at once: what it removed of each is told apart, and what is not asked for stays.
+func TestSweeperClearsTheSpool(t *testing.T) {
+	s := newSite(t)
+	gone, _ := s.record("k0", noon, 1000)
+	stays, _ := s.record("k1", noon, 1000)
+	place := vault.Spool{Leftovers: vault.Leftovers{Folder: s.spool()}}
+	for _, removed := range []int{2, 0} {
+		erased := place.Erase(t.Context(), []string{"clips/k9/2026-01-02/never", gone.ObjectKey})
+		want := []retention.Erasure{{}, {Removed: removed}}
+		if !slices.Equal(erased, want) {
+			t.Errorf("erased %+v, want %+v", erased, want)
+		}
+	}
+	if got := s.spooled(); len(got) != 1 || got[0] != stays.ID {
+		t.Errorf("the spool holds %v, want %s alone", got, stays.ID)
+	}
+	none := vault.Spool{Leftovers: vault.Leftovers{Folder: s.spool() + "-none"}}
+	if erased := none.Erase(t.Context(), []string{gone.ObjectKey}); erased[0] != (retention.Erasure{}) {
+		t.Errorf("without a spool: %+v", erased)
 	}
 }
 

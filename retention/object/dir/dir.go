@@ -133,47 +133,6 @@ func (s *Store) Open(ctx context.Context, key string, offset, length int64) (io.
 	}{r, f}, nil
 }
 
-// Delete removes the object, then what uploads left behind, then folders that became empty. It syncs also where
-// it finds nothing: who removed it may have died before that, and a power cut would bring it back.
-func (s *Store) Delete(ctx context.Context, key string) (int, error) {
-	if err := object.CheckKey(key); err != nil {
-		return 0, err
-	}
-	removed := 0
-	target := s.path(key)
-	switch err := os.Remove(target); {
-	case err == nil:
-		removed++
-	case !errors.Is(err, fs.ErrNotExist):
-		return removed, fmt.Errorf("deleting %s: %w", key, err)
-	}
-	if err := s.syncEntry(filepath.Dir(target)); err != nil {
-		return removed, fmt.Errorf("deleting %s: %w", key, err)
-	}
-	for t, err := range s.unfinished(ctx, key) {
-		if err != nil {
-			return removed, err
-		}
-		if t.Key != key {
-			continue
-		}
-		if err := os.Remove(filepath.Join(s.root, uploads, t.Version)); err == nil {
-			removed++
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return removed, fmt.Errorf("deleting an unfinished upload of %s: %w", key, err)
-		}
-	}
-	if err := s.sync(filepath.Join(s.root, uploads)); err != nil {
-		return removed, fmt.Errorf("deleting unfinished uploads of %s: %w", key, err)
-	}
-	for folder := filepath.Dir(target); folder != s.root; folder = filepath.Dir(folder) {
-		if os.Remove(folder) != nil { // not empty: somebody else's objects
-			break
-		}
-	}
-	return removed, nil
-}
-
 // Traces walks the directory.
 func (s *Store) Traces(ctx context.Context, prefix string) iter.Seq2[object.Trace, error] {
 	return func(yield func(object.Trace, error) bool) {

@@ -48,6 +48,7 @@ type Store struct {
 	name   string // of the store in errors: endpoint and bucket
 	close  func()
 	proofs atomic.Int32 // the rights that were probed
+	locks  atomic.Int32 // what is known of the bucket's object lock
 }
 
 var _ object.Store = (*Store)(nil)
