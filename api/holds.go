@@ -235,9 +235,13 @@ func (s *Server) holds(ctx context.Context, in *holdsInput) (*holdsOutput, error
 }
 
 func (s *Server) oneHold(ctx context.Context, in *oneHoldInput) (*holdOutput, error) {
+	who, _ := subjectOf(ctx)
 	h, err := s.findHold(ctx, in.ID)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.cfg.Log.Record(ctx, policy.ListedEntry(who, "hold "+h.ID, "", len(h.Clips), policy.Verdict{})); err != nil {
+		return nil, logFailed(err)
 	}
 	return &holdOutput{Status: http.StatusOK, Body: describeHold(h)}, nil
 }

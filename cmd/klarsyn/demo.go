@@ -222,7 +222,8 @@ func (d *demo) openServices(ctx context.Context) (err error) {
 	for _, who := range []struct {
 		name string
 		role policy.Role
-	}{{"utredare", policy.Investigator}, {"tavla", policy.DashboardViewer}, {"granskare", policy.Auditor}} {
+	}{{"utredare", policy.Investigator}, {"tavla", policy.DashboardViewer}, {"granskare", policy.Auditor},
+		{"ledare", policy.InvestigationLead}, {"ledare2", policy.InvestigationLead}} { // lifting a hold takes two
 		password, err := d.site.addAccount(ctx, "service:demo", who.name, who.role)
 		if err != nil {
 			return err
@@ -312,7 +313,7 @@ func realCamera(id, raw string) (cameraConfig, string, error) {
 func (d *demo) greet() {
 	fmt.Fprintf(d.std.out, "\nKlarsyn runs a square of %d cameras.  http://%s\n\n", len(d.site.current.now().Cameras), d.listener.Addr())
 	for _, l := range d.logins {
-		fmt.Fprintf(d.std.out, "  %-10s %-17s password %s\n", l.Name, l.Role, l.Password)
+		fmt.Fprintf(d.std.out, "  %-10s %-18s password %s\n", l.Name, l.Role, l.Password)
 	}
 	fmt.Fprintf(d.std.out, "\nClips of %s are kept for %s, then they are gone. Data: %s. Stop with Ctrl-C.\n\n", d.o.clip, d.o.retention, d.layout.root)
 }
