@@ -29,7 +29,11 @@ const (
 	BarrierOn
 )
 
-// LegalHolder is a store that keeps objects from being deleted by anybody, until that is cleared.
+// ErrNoBarrier says that a store has no legal holds: a directory, or a bucket without object lock. Then the rows are the one barrier.
+var ErrNoBarrier = errors.New("the store has no legal holds")
+
+// LegalHolder is a store that keeps objects from being deleted by anybody, until that is cleared. An object that is gone is
+// cleared. It may fail with ErrNoBarrier.
 type LegalHolder interface {
 	LegalHold(ctx context.Context, key, version string, on bool) error
 }
@@ -44,6 +48,9 @@ type Barrier struct {
 	Every time.Duration
 	// Timeout bounds one object (default 10 s).
 	Timeout time.Duration
+
+	// none: the store has no legal holds, and gets none while this process runs. Owned by Step.
+	none bool
 }
 
 const barrierBatch = 100
@@ -80,11 +87,17 @@ func (b *Barrier) Step(ctx context.Context) error {
 	for _, c := range off {
 		errs = append(errs, b.put(ctx, c, false, BarrierOff))
 	}
+	if b.none {
+		return errors.Join(errs...)
+	}
 	on, err := b.Book.Unbarred(ctx, barrierBatch)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
 	for _, c := range on {
+		if b.none {
+			break
+		}
 		// Said first: after a crash between the two nobody would clear it.
 		if err := b.Book.SetBarrier(ctx, c.ID, BarrierPerhaps); err != nil {
 			errs = append(errs, err)
@@ -103,7 +116,12 @@ func (b *Barrier) put(ctx context.Context, c Clip, on bool, then BarrierState) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := b.Store.LegalHold(ctx, c.ObjectKey, c.Version, on); err != nil {
+	err := b.Store.LegalHold(ctx, c.ObjectKey, c.Version, on)
+	if errors.Is(err, ErrNoBarrier) {
+		b.none = true
+		return b.Book.SetBarrier(ctx, c.ID, BarrierOff)
+	}
+	if err != nil {
 		return fmt.Errorf("legal hold of clip %s: %w", c.ID, err)
 	}
 	crashpoint.Here("hold.barred")

@@ -26,6 +26,7 @@ type retain struct {
 	tender      *keys.Tender // nil if no keys can be minted
 	reaper      *object.Reaper
 	backgrounds *vault.BackgroundReaper
+	barrier     *retention.Barrier
 	growth      *growth
 	// faults are what is broken beside deletion, which goes on all the same.
 	faults faults
@@ -83,6 +84,7 @@ func openRetain(ctx context.Context, s *site, r reaping) *retain {
 	re.reaper = &object.Reaper{
 		Store: s.store, Owners: books, Prefix: "clips/", Age: r.age, Every: r.every, Now: time.Now, Log: s.logger,
 	}
+	re.barrier = &retention.Barrier{Book: books, Store: legalHolds{s.store}, Log: s.logger}
 	re.backgrounds = &vault.BackgroundReaper{
 		Rows: books, Spool: s.layout.spool(), Scrub: s.db.scrub, Now: s.clock.Receiving, Log: s.logger,
 	}
@@ -159,6 +161,7 @@ func (re *retain) run(ctx context.Context) error {
 	parts.Go(func() { re.faults.add(logger, "deletion", re.sweeper.Run(ctx)) })
 	parts.Go(func() { re.faults.add(logger, "stray objects", re.reaper.Run(ctx)) })
 	parts.Go(func() { re.faults.add(logger, "old backgrounds", re.backgrounds.Run(ctx)) })
+	parts.Go(func() { re.faults.add(logger, "legal holds", re.barrier.Run(ctx)) })
 	parts.Go(func() { re.expirePermits(ctx) })
 	if re.growth != nil {
 		parts.Go(func() { re.growth.run(ctx) })

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/minio/minio-go/v7"
+
 	"klarsyn/deploy/testenv"
 )
 
@@ -84,16 +86,26 @@ func TestDeletion(t *testing.T) {
 	t.Parallel()
 	t.Run("in a directory", func(t *testing.T) {
 		t.Parallel()
-		deleted(t, nil, "")
+		deleted(t, nil, "", nil)
 	})
 	t.Run("on MinIO and PostgreSQL", func(t *testing.T) {
 		t.Parallel()
 		s := startServers(t)
-		deleted(t, s.flags, s.flags[1])
+		// Where the bucket has object lock the store's own legal hold is a second barrier.
+		if err := s.objects.Admin(t).MakeBucket(t.Context(), "locked", minio.MakeBucketOptions{ObjectLocking: true}); err != nil {
+			t.Fatal(err)
+		}
+		s.flags[1] = strings.Replace(s.flags[1], "/clips?", "/locked?", 1)
+		deleted(t, s.flags, s.flags[1], func(c clip, want bool) bool {
+			key := "clips/" + c.Camera + "/" + c.From.UTC().Format(time.DateOnly) + "/" + c.ID
+			status, err := s.objects.Admin(t).GetObjectLegalHold(t.Context(), "locked", key, minio.GetObjectLegalHoldOptions{})
+			return err == nil && (*status == minio.LegalHoldEnabled) == want
+		})
 	})
 }
 
-func deleted(t *testing.T, flags []string, objects string) {
+// deleted is the whole way. barred, if there is one, asks the store for its legal hold.
+func deleted(t *testing.T, flags []string, objects string, barred func(c clip, want bool) bool) {
 	d := startDemo(t, t.TempDir(), append([]string{"--clip", "5s", "--retention", "30s", "--tour=false"}, flags...)...)
 	investigator, auditor := d.as(t, "investigator"), d.as(t, "auditor")
 	lead, other := d.leads(t)
@@ -118,6 +130,9 @@ func deleted(t *testing.T, flags []string, objects string) {
 		t.Errorf("of %+v the part is %+v", parted, cut)
 	}
 	film := investigator.look(whole.ID)
+	if barred != nil {
+		testenv.Eventually(t, 20*time.Second, "the store has a legal hold on what is held", func() bool { return barred(whole, true) && barred(cut, true) })
+	}
 
 	for _, c := range []clip{ordinary, parted} {
 		testenv.Eventually(t, time.Until(c.Deadline)+20*time.Second, "clip "+c.ID+" is gone", func() bool { return investigator.gone(c.ID) })

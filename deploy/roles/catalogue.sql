@@ -57,9 +57,40 @@ END $$;
 CREATE OR REPLACE TRIGGER catalogue_deadline_falls BEFORE UPDATE OF deadline_us ON catalogue_clip
     FOR EACH ROW WHEN (NEW.deadline_us > OLD.deadline_us) EXECUTE FUNCTION catalogue_deadline_falls();
 
+-- serve places and lifts holds, and cuts parts of clips out into their cases: what it inserts is part of a clip that is there.
+GRANT SELECT ON catalogue_hold, catalogue_held TO :"serve", :"retain", :"fsck";
+GRANT INSERT, UPDATE ON catalogue_hold, catalogue_held TO :"serve";
+GRANT INSERT ON catalogue_clip TO :"serve";
+GRANT INSERT, DELETE ON catalogue_header TO :"serve";
+GRANT UPDATE (holds, state, shredded_us, object_version, size, plain_size, sha256) ON catalogue_clip TO :"serve";
+-- Whoever takes serve over gives a part of a clip no longer life than the clip, and ends nothing that is held or not due. A
+-- minute is for the clocks of two machines.
+CREATE OR REPLACE FUNCTION catalogue_cut_inherits() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM catalogue_clip p WHERE p.id = NEW.parent AND p.deadline_us = NEW.deadline_us AND p.camera = NEW.camera
+            AND p.start_us <= NEW.start_us AND (p.end_us = 0 OR p.end_us >= NEW.end_us)) THEN
+        RAISE EXCEPTION 'permission denied: a part of a clip lies within it and has its deadline';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER catalogue_cut_inherits BEFORE INSERT ON catalogue_clip
+    FOR EACH ROW WHEN (NEW.parent <> '') EXECUTE FUNCTION catalogue_cut_inherits();
+CREATE OR REPLACE FUNCTION catalogue_clip_due() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.state <> 'lost' AND NEW.holds > 0 THEN
+        RAISE EXCEPTION 'permission denied: what is held is not deleted';
+    END IF;
+    IF OLD.key_case = '' AND OLD.deadline_us > extract(epoch FROM clock_timestamp() + interval '1 minute') * 1000000 THEN
+        RAISE EXCEPTION 'permission denied: nothing is deleted before its deadline';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER catalogue_clip_due BEFORE UPDATE OF state ON catalogue_clip
+    FOR EACH ROW WHEN (NEW.state = 'deleting' AND OLD.state <> 'deleting') EXECUTE FUNCTION catalogue_clip_due();
+
 -- retain ends what is due, says that permits expired, keeps recipients, and numbers the log.
 GRANT SELECT ON catalogue_clip TO :"retain";
-GRANT UPDATE (state, shredded_us, deleted_us, removed, listed, end_us) ON catalogue_clip TO :"retain";
+GRANT UPDATE (state, shredded_us, deleted_us, removed, listed, end_us, cased_us, barrier, sweeper, fence, lease_us) ON catalogue_clip TO :"retain";
 GRANT DELETE, SELECT (clip) ON catalogue_header TO :"retain";
 GRANT SELECT, INSERT, UPDATE, DELETE ON catalogue_recipient TO :"retain";
 GRANT INSERT ON catalogue_permit_step TO :"retain";
