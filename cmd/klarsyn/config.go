@@ -46,6 +46,8 @@ type config struct {
 	LogRetention string `yaml:"log_retention,omitempty"`
 	// Witnesses are the public keys of those who watch the log from elsewhere, as klarsyn witness prints them.
 	Witnesses []string `yaml:"witnesses,omitempty"`
+	// Backup says how long backups of the key store live, and where they lie.
+	Backup backupConfig `yaml:"backup,omitempty"`
 	// What klarsyn apply takes of the same file, or of another one. A process reads that from the catalogue.
 	Declaration `yaml:",inline"`
 }
@@ -118,6 +120,7 @@ type square struct {
 	logAlarm     int64
 	logRetention policy.Period
 	witnesses    []*verify.Witness
+	backup       backupSettings
 }
 
 // usageError is an error of the person who called the command: exit code 2.
@@ -175,6 +178,9 @@ func (c config) check(folder string) (*square, error) {
 		return nil, err
 	}
 	if err := s.logged(c); err != nil {
+		return nil, err
+	}
+	if s.backup, err = c.Backup.check(folder); err != nil {
 		return nil, err
 	}
 	return s, nil

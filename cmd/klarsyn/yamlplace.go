@@ -239,7 +239,7 @@ func badValue(key string, node ast.Node) string {
 	}
 	var err error
 	switch key {
-	case "retention", "log_retention":
+	case "retention", "log_retention", "keys_keep":
 		_, err = policy.ParsePeriod(text)
 	case "valid_from", "valid_to", "effective":
 		if _, e := time.Parse(time.RFC3339, text); e != nil {
