@@ -34,6 +34,11 @@ func (s *Store) sealAndKeep(ctx context.Context, plain []byte, insert string, ar
 		if kept, err = s.keep(ctx, mark, insert, args(sealed)); !errors.Is(err, errLeft) {
 			return kept, err
 		}
+		if r, ok := s.Sealer.(interface{ Reload() error }); ok {
+			if reloadErr := r.Reload(); reloadErr != nil {
+				return false, errors.Join(err, reloadErr)
+			}
+		}
 	}
 	return false, fmt.Errorf("%w: keys are sealed under another one now; write it as master: into the configuration and start this process again", err)
 }
