@@ -14,6 +14,15 @@ type Row struct {
 	HeaderHash [sha256.Size]byte
 }
 
+// HeldRow is what a hold keeps of a clip, as a checker sees it: with what is left of its key, but not the key.
+type HeldRow struct {
+	HeldClip
+	Hold        string
+	HasHeader   bool
+	HeaderHash  [sha256.Size]byte
+	FileKeySize int // of the file key, sealed to the case; 0: there is none
+}
+
 // Unaccounted is the detail of time for which no recorder gave a cause.
 const Unaccounted = "the recorder was not running, or could not write why it stopped"
 

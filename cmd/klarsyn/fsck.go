@@ -2,57 +2,73 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"klarsyn/policy/audit"
-	"klarsyn/retention/catalogue"
 	"klarsyn/retention/fsck"
-	"klarsyn/retention/vault"
 )
 
 // errViolations is a failed check: exit code 1.
 var errViolations = errors.New("invariants are violated")
 
 func fsckCommand(std stdio) *cobra.Command {
-	var data, configured string
+	var data, configured, level string
 	var a addresses
 	var asJSON bool
-	var stray, grace time.Duration
+	var o fsckOptions
 	cmd := &cobra.Command{
 		Use:   "fsck",
-		Short: "Check that rows, objects, keys and the log agree",
+		Short: "Check that rows, objects, keys, holds and the log agree, and repair what is safe",
 		Long: `fsck reads a data directory and checks the promises that it must keep: that every object has a
-row and every committed clip its bytes, that nothing outlives its deadline, that every look was logged
-before its first byte, that the log is whole, that no plaintext lies anywhere, and that every second of
-a camera is accounted for. It changes nothing. It may run beside the processes it checks.
+row and every committed clip its bytes, that nothing outlives its deadline and nothing that is held
+goes, that every look was logged before its first byte, that the log is whole and says what the rows
+say, that no key is missing and none is left over, that no plaintext lies anywhere, and that every
+second of a camera is accounted for. It may run beside the processes it checks.
 
-Exit code: 0 all invariants hold, 1 a violation was found, 2 wrong use.`,
-		Example: "  klarsyn fsck --data /var/lib/klarsyn\n  klarsyn fsck --data /var/lib/klarsyn --json",
+--level says how deep it looks into objects: presence asks whether they are listed, size holds the
+listing's sizes against the rows, and hash, which is what it does otherwise, reads each of them and
+searches it for plaintext.
+
+It changes nothing, unless --repair is given: then it does what is safe, logs each repair, and checks
+once more. Safe is what klarsyn retain does anyway (removing strays, finishing deletions, destroying
+keys that nobody needs), and destroying what should have been destroyed, and counting holds again. A
+missing or changed object, a hole in the timeline and a damaged log are never touched: what to do about
+them is said with each. On servers --repair needs the rights of retain; for what holds keep and how they
+are counted those of serve.
+
+Exit code: 0 all invariants hold, 1 a violation was found (with --repair: is left), 2 wrong use.`,
+		Example: "  klarsyn fsck --data /var/lib/klarsyn\n  klarsyn fsck --data /var/lib/klarsyn --level presence --json\n  klarsyn fsck --data /var/lib/klarsyn --repair",
 		Args:    noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			l := layout{data}
+			if o.level, err = levelOf(level); err != nil {
+				return err
+			}
 			a, err := a.configured(l, configured)
 			if err != nil {
 				return err
 			}
-			results, err := checkAll(cmd.Context(), l, a, fsckOptions{stray: stray, grace: grace})
+			o.progress = newFsckProgress(std.err)
+			results, err := checkAll(cmd.Context(), l, a, o)
 			if err != nil {
 				return err
+			}
+			if o.repair {
+				if results, err = repairAll(cmd.Context(), l, configured, a, o, results, std.err); err != nil {
+					return err
+				}
 			}
 			if asJSON {
 				enc := json.NewEncoder(std.out)
 				enc.SetIndent("", "  ")
+				enc.SetEscapeHTML(false)
 				if err := enc.Encode(results); err != nil {
 					return err
 				}
@@ -69,94 +85,54 @@ Exit code: 0 all invariants hold, 1 a violation was found, 2 wrong use.`,
 	cmd.Flags().StringVar(&configured, "config", "", "configuration file (default: square.yaml in the data directory)")
 	a.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
-	cmd.Flags().DurationVar(&stray, "stray", 90*time.Minute, "how old an object without a clip may be before it is a violation (retain removes it after an hour, looking every ten minutes)")
-	cmd.Flags().DurationVar(&grace, "grace", time.Minute, "how long after its deadline a clip may still be on its way out")
+	cmd.Flags().StringVar(&level, "level", "hash", "how deep to look into objects: presence, size or hash")
+	cmd.Flags().BoolVar(&o.repair, "repair", false, "repair what is safe to repair, with the rights of retain")
+	cmd.Flags().DurationVar(&o.stray, "stray", 90*time.Minute, "how old an object without a clip may be before it is a violation (retain removes it after an hour, looking every ten minutes)")
+	cmd.Flags().DurationVar(&o.grace, "grace", time.Minute, "how long after its deadline a clip may still be on its way out")
 	require(cmd, "data")
 	return cmd
 }
 
-type fsckOptions struct{ stray, grace time.Duration }
-
-// checkAll checks every invariant that this version keeps. It opens the databases by itself, so that it
-// sees what lies there and not what a process remembers.
-func checkAll(ctx context.Context, l layout, a addresses, o fsckOptions) ([]fsck.Result, error) {
-	if _, err := os.Stat(l.catalogue()); err != nil && a.catalogue == "" {
-		return nil, usageError{fmt.Errorf("%s is no data directory of Klarsyn: %w", l.root, err)}
-	}
-	db, err := openCatalogue(ctx, l, a)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	store, err := openObjects(ctx, l, a, 0, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	defer store.close()
-	now := time.Now()
-	searched := fsck.Search(store)
-	books := &catalogue.Catalogue{DB: db.DB, Dialect: db.dialect}
-	results, err := fsck.Run(ctx, fsck.Check{
-		Books: catalogue.Checked{Catalogue: books}, Store: searched, Now: now, Backgrounds: books.Backgrounds,
-		Grace: o.grace, Stray: o.stray,
-		Spool: func() ([]string, error) { return vault.Spooled(l.spool()) },
-	})
-	if err != nil {
-		return nil, err
-	}
-	viewings, err := audit.VerifyViewings(ctx, db.DB, db.dialect)
-	if err != nil {
-		return nil, err
-	}
-	results = append(results, fromReport("I6", "every footage response belongs to one viewing, logged before its first byte", viewings))
-
-	public, err := audit.LoadVerifier(l.audit())
-	if err != nil {
-		return nil, err
-	}
-	led, err := audit.Led(ctx, db.DB, now)
-	if err != nil {
-		return nil, err
-	}
-	log, err := audit.Verify(ctx, audit.Verification{DB: db.DB, Dialect: db.dialect, Verifier: public, Now: now, Stopped: !led})
-	if err != nil {
-		return nil, err
-	}
-	results = append(results, fromReport("I8", "the audit log is gapless, its roots match, its checkpoints extend one another", log))
-
-	plain, err := fsck.NoPlaintext(ctx, l.root)
-	if err != nil {
-		return nil, err
-	}
-	if a.objects != "" { // else the objects lie in one of the folders
-		objects, err := searched.NoPlaintext(ctx)
-		if err != nil {
-			return nil, err
+// levelOf reads --level.
+func levelOf(name string) (fsck.Level, error) {
+	for level, is := range map[fsck.Level]string{fsck.Presence: "presence", fsck.Size: "size", fsck.Hash: "hash"} {
+		if name == is {
+			return level, nil
 		}
-		plain = together(plain, objects)
 	}
-	results = append(results, plain)
-	slices.SortFunc(results, func(a, b fsck.Result) int {
-		return cmp.Or(cmp.Compare(len(a.ID), len(b.ID)), cmp.Compare(a.ID, b.ID))
-	})
-	return results, nil
+	return 0, usageError{fmt.Errorf("--level %s: want presence, size or hash", name)}
 }
 
-// together is one invariant that was checked in two places.
-func together(a, b fsck.Result) fsck.Result {
-	a.What = "no plaintext footage lies in any file or object"
-	a.Checked += b.Checked
-	a.Violations = append(a.Violations, b.Violations...)
-	a.Skipped = append(a.Skipped, b.Skipped...)
-	return a
+// fsckProgress tells whoever waits how far a long check came, on stderr: nothing in the first seconds.
+type fsckProgress struct {
+	std   io.Writer
+	words chan string
+	began time.Time
 }
 
-func fromReport(id, what string, r audit.Report) fsck.Result {
-	res := fsck.Result{ID: id, What: what, Checked: r.Checked, Violations: []string{}}
-	for _, v := range r.Violations {
-		res.Violations = append(res.Violations, v.Place+": "+v.What)
+func newFsckProgress(std io.Writer) *fsckProgress {
+	p := &fsckProgress{std: std, words: make(chan string, 1), began: time.Now()}
+	p.words <- "" // whoever holds the token may speak
+	return p
+}
+
+// quietFor is how long a check says nothing, and how long it is silent between two words.
+const quietFor = 5 * time.Second
+
+// tell is called from several goroutines, and waits for nobody.
+func (p *fsckProgress) tell(what string, done int) {
+	if p == nil {
+		return
 	}
-	return res
+	select {
+	case token := <-p.words:
+		if now := time.Now(); now.Sub(p.began) >= quietFor {
+			p.began = now
+			fmt.Fprintf(p.std, "fsck: %d %s\n", done, what)
+		}
+		p.words <- token
+	default:
+	}
 }
 
 func violations(results []fsck.Result) int {
@@ -167,18 +143,36 @@ func violations(results []fsck.Result) int {
 	return n
 }
 
+// inOrder puts results in the order of the invariants.
+func inOrder(results []fsck.Result) []fsck.Result {
+	slices.SortFunc(results, func(a, b fsck.Result) int {
+		return cmp.Or(cmp.Compare(len(a.ID), len(b.ID)), cmp.Compare(a.ID, b.ID))
+	})
+	return results
+}
+
 func printResults(w io.Writer, results []fsck.Result) {
+	line := func(format string, args ...any) {
+		fmt.Fprintf(w, "       %s\n", strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "))
+	}
 	for _, r := range results {
-		verdict := "holds"
+		verdict := string(r.Verdict)
 		if len(r.Violations) > 0 {
 			verdict = fmt.Sprintf("VIOLATED %d times", len(r.Violations))
 		}
 		fmt.Fprintf(w, "%-4s %-8s %6d checked  %s\n", r.ID, verdict, r.Checked, r.What)
-		for _, v := range r.Violations {
-			fmt.Fprintf(w, "       %s\n", strings.ReplaceAll(v, "\n", " "))
+		for _, f := range r.Repaired {
+			line("repaired: %s: %s", f.What, f.Did)
+		}
+		for _, f := range r.Findings {
+			line("%s", f.What)
+			line("  mend: %s", f.Mend)
+		}
+		for _, s := range r.Warnings {
+			line("warning: %s", s)
 		}
 		for _, s := range r.Skipped {
-			fmt.Fprintf(w, "       not looked into: %s\n", strings.ReplaceAll(s, "\n", " "))
+			line("not looked into: %s", s)
 		}
 	}
 }

@@ -39,26 +39,30 @@ type site struct {
 	now     time.Time
 	spooled []string
 	clips   map[retention.State]retention.Clip
+
+	clock time.Time // of who writes rows and log
+	cam   camera.ID
+	held  held // see newHeldSite
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
 	ctx := t.Context()
-	s := &site{t: t, root: filepath.Join(t.TempDir(), "objects"), now: noon.Add(10 * time.Minute), clips: map[retention.State]retention.Clip{}}
+	s := &site{t: t, root: filepath.Join(t.TempDir(), "objects"), now: noon.Add(10 * time.Minute), clock: noon, cam: "k1", clips: map[retention.State]retention.Clip{}}
 	var err error
 	s.db, err = database.OpenSQLite(ctx, filepath.Join(t.TempDir(), "catalogue.db"))
 	s.must(err)
 	t.Cleanup(func() { s.db.Close() })
 	s.must(errors.Join(database.Migrate(ctx, s.db, database.SQLite, database.Owner{Name: "audit", Files: audit.Migrations()}), database.Migrate(ctx, s.db, database.SQLite, database.Owner{Name: "catalogue", Files: catalogue.Migrations()})))
-	log, err := audit.New(audit.Config{DB: s.db, Dialect: database.SQLite, Logger: slog.New(slog.DiscardHandler)})
+	log, err := audit.New(audit.Config{DB: s.db, Dialect: database.SQLite, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.clock }})
 	s.must(err)
-	s.books = &catalogue.Catalogue{DB: s.db, Log: log, Actor: "service:test", Now: func() time.Time { return noon }}
+	s.books = &catalogue.Catalogue{DB: s.db, Log: log, Dialect: database.SQLite, Actor: "service:test", Now: func() time.Time { return s.clock }}
 	s.store, err = dir.Open(s.root)
 	s.must(err)
 	hour, err := policy.ParsePeriod("PT1H")
 	s.must(err)
 	s.must(s.books.Activate(ctx, policy.Permit{
-		ID: "plattan", Version: 1, Regime: policy.Municipal, Basis: policy.Assessment, Cameras: []string{"k1"}, ValidFrom: noon.AddDate(0, -1, 0),
+		ID: "plattan", Version: 1, Regime: policy.Municipal, Basis: policy.Assessment, Cameras: []string{"k1", "k2"}, ValidFrom: noon.AddDate(0, -1, 0),
 		Retention: hour, Purposes: []string{policy.CrimeInvestigation},
 	}))
 
@@ -82,21 +86,22 @@ func (s *site) must(err error) {
 
 func (s *site) interrupt(from time.Time) {
 	s.t.Helper()
-	_, err := s.books.Interrupt(s.t.Context(), camera.Gap{Camera: "k1", From: from, Cause: camera.CameraDown})
+	_, err := s.books.Interrupt(s.t.Context(), camera.Gap{Camera: s.cam, From: from, Cause: camera.CameraDown})
 	s.must(err)
 }
 
 // record takes a clip to a state; "second" is one more that is committed, a length of -1 is still open.
-func (s *site) record(state retention.State, from time.Time, length time.Duration) {
+func (s *site) record(state retention.State, from time.Time, length time.Duration) retention.Clip {
 	s.t.Helper()
 	ctx := s.t.Context()
 	id := fmt.Sprintf("%026d", len(s.clips))
 	c := retention.Clip{
-		ID: id, Camera: "k1", Permit: "plattan", PermitVersion: 1, Start: from, Deadline: from.Add(time.Hour), KeyDay: "2026-11-20",
-		ObjectKey: retention.ObjectKey("k1", from, id), Codec: camera.H264, Node: "n1",
+		ID: id, Camera: s.cam, Permit: "plattan", PermitVersion: 1, Start: from, Deadline: from.Add(time.Hour), KeyDay: "2026-11-20",
+		ObjectKey: retention.ObjectKey(s.cam, from, id), Codec: camera.H264, Node: "n1",
 	}
 	s.must(s.books.Reserve(ctx, c, []byte("header of "+id)))
 	if length >= 0 {
+		c.End, c.Frames = from.Add(length), 10
 		s.must(s.books.End(ctx, id, from.Add(length), 10))
 	}
 	switch state {
@@ -114,10 +119,26 @@ func (s *site) record(state retention.State, from time.Time, length time.Duratio
 			s.must(err)
 			_, err = s.store.Delete(ctx, c.ObjectKey)
 			s.must(err)
-			s.must(s.books.Tombstone(ctx, c, c.Deadline, 1, 0))
+			s.bury(c, c.Deadline)
 		}
 	}
 	s.clips[state] = c
+	return c
+}
+
+// bury writes the tombstone of a clip that is being deleted.
+func (s *site) bury(c retention.Clip, at time.Time) {
+	s.t.Helper()
+	taken, err := s.books.TakeCharge(s.t.Context(), retention.Lease{Sweeper: "test", For: time.Minute}, "", 100)
+	s.must(err)
+	for _, charge := range taken {
+		if charge.ID == c.ID {
+			_, err = s.books.Bury(s.t.Context(), []retention.Tombstone{{Charge: charge, At: at, Removed: 1}})
+			s.must(err)
+			return
+		}
+	}
+	s.t.Fatalf("nobody may bury clip %s", c.ID)
 }
 
 // commit stores a clip.
@@ -132,8 +153,9 @@ func (s *site) commit(c retention.Clip, state retention.State) retention.Clip {
 }
 
 func (s *site) check() fsck.Check {
+	books := catalogue.Checked{Catalogue: s.books}
 	return fsck.Check{
-		Books: catalogue.Checked{Catalogue: s.books}, Store: s.store, Now: s.now, Grace: time.Minute, Stray: time.Hour,
+		Books: books, HoldBooks: books, Store: s.store, Now: s.now, Grace: time.Minute, Stray: time.Hour,
 		Spool: func() ([]string, error) { return s.spooled, nil }, Backgrounds: s.books.Backgrounds,
 	}
 }
@@ -164,11 +186,12 @@ func TestCleanInstallation(t *testing.T) {
 	var ids []string
 	for _, r := range results {
 		ids = append(ids, r.ID)
-		if len(r.Violations) != 0 || r.Violations == nil || r.Checked == 0 || r.What == "" {
+		looked := !slices.Contains([]string{"I4", "I7", "I10", "I13", "I14"}, r.ID) // holds, keys and log have tests of their own
+		if len(r.Violations) != 0 || r.Violations == nil || r.Findings == nil || looked != (r.Checked > 0) || r.What == "" {
 			t.Errorf("%+v", r)
 		}
 	}
-	if !slices.Equal(ids, []string{"I1", "I2", "I3", "I5", "I9", "I12"}) {
+	if !slices.Equal(ids, []string{"I1", "I2", "I3", "I5", "I9", "I10", "I12", "I13", "I7", "I14", "I4"}) {
 		t.Errorf("checked %v", ids)
 	}
 }
@@ -357,7 +380,7 @@ func TestCheckOfARunningInstallation(t *testing.T) {
 			s.exec(`DELETE FROM catalogue_header WHERE clip = $1`, c.ID)
 			_, err := s.store.Delete(ctx, c.ObjectKey)
 			s.must(err)
-			s.must(s.books.Tombstone(ctx, c, s.now, 1, 0))
+			s.bury(c, s.now)
 		}},
 		"a clip ends and a gap begins": {nil, func(s *site) {
 			s.must(s.books.End(ctx, s.clips[retention.Pending].ID, noon.Add(20*time.Second), 10))
@@ -384,7 +407,7 @@ func TestCheckOfARunningInstallation(t *testing.T) {
 				check := s.check()
 				w := &watched{Checked: catalogue.Checked{Catalogue: s.books}, Store: s.store}
 				w.then = map[string]func(){after: func() { c.change(s) }}
-				check.Books, check.Store = w, w
+				check.Books, check.HoldBooks, check.Store = w, w, w
 				s.clean(check)
 				if len(w.then) != 0 {
 					t.Error("nothing was changed")
