@@ -1,14 +1,16 @@
 # make demo   run a whole square        make test   test everything
 # make build  bin/klarsyn, bin/klarsyn-vision
 # make bench  benchmarks: table on screen, JSON under .bench/
+# make crash N=1000   kill workers between any two steps, at least N times, and check what is left
 # make lint   what reviewers should not have to say
 
 GO      ?= go
 ARGS    ?=
+N       ?= 1000
 LINT    := v2.15.0
 SOURCES := $(shell find cmd camera retention policy api -name '*.go' -o -name '*.cpp' -o -name '*.h' -o -name '*.html' -o -name '*.css' -o -name '*.js' -o -name '*.sql' -o -name '*.csv' -o -name '*.conf' -o -name '*.yaml')
 
-.PHONY: demo test build bench lint setup setup-tests clean
+.PHONY: demo test build bench crash lint setup setup-tests clean
 
 demo: build
 	bin/klarsyn demo $(ARGS)
@@ -34,6 +36,13 @@ test: setup-tests
 
 bench: setup-tests build
 	@GO="$(GO)" ARGS="$(ARGS)" deploy/bench.sh
+
+# One line of JSON on standard output; progress and what is wrong on standard error.
+crash: setup-tests
+	@mkdir -p .bench && rm -f .bench/crash.json
+	@$(GO) test -c -o .bench/crash.test ./deploy/crash
+	@cd deploy/crash && ../../.bench/crash.test -test.run '^TestCampaign$$' -test.timeout 0 -kills $(N) -result $(CURDIR)/.bench/crash.json >&2; \
+		code=$$?; cat $(CURDIR)/.bench/crash.json; exit $$code
 
 lint: setup .tools/bin/golangci-lint
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "run gofmt -w on:"; gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -62,6 +62,9 @@ var arrows = map[string][]string{
 	"cmd/klarsyn-vision": {"camera", "camera/coded", "camera/count", "camera/decode", "camera/encode", "camera/scene", "camera/vision/sandbox", "camera/vision/wire"},
 
 	"deploy/testenv": {"..."},
+	// Whole installations in the hands of a test, wired as the commands wire them.
+	"deploy/crash":       {"camera", "policy", "retention", "retention/object", "retention/vault", "deploy/crash/world"},
+	"deploy/crash/world": {"camera/...", "policy/...", "retention/..."},
 }
 
 // allowed is arrows, or for a package that is not listed: a folder below a root may import that root,
