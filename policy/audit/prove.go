@@ -51,9 +51,23 @@ func prove(ctx context.Context, tx *sql.Tx, index int64) (verify.Proof, error) {
 	if len(rows) == 0 {
 		return verify.Proof{}, fmt.Errorf("%w: its row is missing", ErrDamaged)
 	}
+	signed, size, err := provingCheckpoint(ctx, tx, index)
+	if err != nil {
+		return verify.Proof{}, err
+	}
+	hashes, err := inclusion(ctx, tx, size, index)
+	if err != nil {
+		return verify.Proof{}, err
+	}
+	return verify.Proof{
+		Index: index, Record: leaf.Record(rows[0].entry, micros(rows[0].sequenced)), Hashes: hashes, Checkpoint: signed,
+	}, nil
+}
+
+// provingCheckpoint is the newest checkpoint that a witness has cosigned, if that covers the entry, else the newest; with what
+// witnesses said of it, and its size. Whoever gets the proof can then ask the witness, too.
+func provingCheckpoint(ctx context.Context, tx *sql.Tx, index int64) (signed string, size int64, err error) {
 	var number int64
-	var signed string
-	// Whoever gets the proof can then ask the witness, too.
 	err = tx.QueryRowContext(ctx, `
 		SELECT c.number, c.note FROM audit_cosignature s JOIN audit_checkpoint c ON c.number = s.number
 		WHERE c.size > $1 ORDER BY s.number DESC LIMIT 1`, index).Scan(&number, &signed)
@@ -61,28 +75,27 @@ func prove(ctx context.Context, tx *sql.Tx, index int64) (verify.Proof, error) {
 		err = tx.QueryRowContext(ctx, `SELECT number, note FROM audit_checkpoint ORDER BY number DESC LIMIT 1`).Scan(&number, &signed)
 	}
 	if err != nil {
-		return verify.Proof{}, err
+		return "", 0, err
 	}
 	checkpoint, err := verify.TextOf(signed)
 	if err != nil {
-		return verify.Proof{}, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	hashes, err := tlog.ProveRecord(checkpoint.Size, index, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		return storedHashes(ctx, tx, indexes)
-	}))
-	if err != nil {
-		return verify.Proof{}, err
+		return "", 0, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	cosigned, err := cosignaturesOf(ctx, tx, `number = $1`, number)
 	if err != nil {
-		return verify.Proof{}, err
+		return "", 0, err
 	}
 	for _, c := range cosigned {
 		signed += c.line
 	}
-	return verify.Proof{
-		Index: index, Record: leaf.Record(rows[0].entry, micros(rows[0].sequenced)), Hashes: hashes, Checkpoint: signed,
-	}, nil
+	return signed, checkpoint.Size, nil
+}
+
+// inclusion is the way of an entry to the root of the tree of that size.
+func inclusion(ctx context.Context, tx *sql.Tx, size, index int64) (tlog.RecordProof, error) {
+	return tlog.ProveRecord(size, index, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		return storedHashes(ctx, tx, indexes)
+	}))
 }
 
 // storedHashes reads nodes of the tree, by tlog's indexes, from the tiles that hold what is below them.

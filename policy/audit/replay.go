@@ -11,7 +11,7 @@ import (
 )
 
 // replayedAtOnce is how many entries one statement of Replay reads.
-const replayedAtOnce = 5000
+const replayedAtOnce = 1000
 
 // Replay makes the states of all clips from the entries of the stored log, those that wait for their number included. It holds
 // nothing between two statements: what is logged meanwhile may be in it or not, and whoever compares it with rows that change

@@ -15,11 +15,11 @@ import (
 func TestReplayOfTheStoredLog(t *testing.T) {
 	db := fresh(t).DB
 	l := newLog(t, db, key(t))
-	const clips = 2600 // more entries than one statement reads
+	const clips = 520 // more entries than one statement reads
 	ref := func(i int) policy.ClipRef {
 		return policy.ClipRef{ID: fmt.Sprintf("C%d", i), Camera: "k1", Permit: policy.PermitRef{ID: "plattan", Version: 1}}
 	}
-	for first := 0; first < clips; first += 500 {
+	for first := 0; first < clips; first += 260 {
 		tx, err := db.BeginTx(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -27,7 +27,7 @@ func TestReplayOfTheStoredLog(t *testing.T) {
 		if err := l.Append(t.Context(), tx, policy.LoggedOutEntry(policy.Subject{Name: "anna", Role: policy.Auditor, Session: "S"})); err != nil {
 			t.Fatal(err)
 		}
-		for i := first; i < min(first+500, clips); i++ {
+		for i := first; i < min(first+260, clips); i++ {
 			for _, e := range []policy.Entry{
 				policy.ClipReservedEntry("service:ingest", ref(i), start, start.Add(time.Hour)),
 				policy.ClipCommittedEntry("service:ingest", ref(i), policy.Seal{SHA256: policy.Hash{1}, Size: int64(i), To: start.Add(time.Minute)}),

@@ -87,41 +87,58 @@ var ErrNotProven = errors.New("the proof does not hold")
 // Check checks the proof with the log's keys, of which one must have signed its checkpoint. Cosignatures are
 // checked where the witness is known; at least quorum of them must be there.
 func (p Proof) Check(keys []string, witnesses []*Witness, quorum int) (Proven, error) {
-	chain, err := NewChain(keys, nil)
+	checkpoint, cosigned, err := openProving(p.Checkpoint, keys, witnesses, quorum)
 	if err != nil {
 		return Proven{}, err
 	}
-	own, lines := apart(p.Checkpoint, chain)
+	proven := Proven{Checkpoint: checkpoint, Cosigned: cosigned}
+	proven.Leaf, err = includes(checkpoint, p.Index, p.Record, p.Hashes)
+	return proven, err
+}
+
+// openProving opens the checkpoint of a proof, which one of the keys must have signed, and the cosignatures of witnesses who are
+// known, of which there must be quorum.
+func openProving(signed string, keys []string, witnesses []*Witness, quorum int) (Checkpoint, []Cosigned, error) {
+	chain, err := NewChain(keys, nil)
+	if err != nil {
+		return Checkpoint{}, nil, err
+	}
+	own, lines := apart(signed, chain)
 	checkpoint, err := chain.openAny(own)
 	if err != nil {
-		return Proven{}, fmt.Errorf("%w: %w: it is of another log, or of a time when the log had another key: give all that its keys file lists", ErrNotProven, err)
+		return Checkpoint{}, nil, fmt.Errorf("%w: %w: it is of another log, or of a time when the log had another key: give all that its keys file lists", ErrNotProven, err)
 	}
-	if err := tlog.CheckRecord(p.Hashes, checkpoint.Size, checkpoint.Root, p.Index, tlog.RecordHash(p.Record)); err != nil {
-		return Proven{}, fmt.Errorf("%w: entry %d is not in the log of %d entries that checkpoint %d signs", ErrNotProven, p.Index, checkpoint.Size, checkpoint.Number)
-	}
-	proven := Proven{Checkpoint: checkpoint, Cosigned: []Cosigned{}}
-	if proven.Leaf, err = leaf.Parse(p.Record); err != nil {
-		return Proven{}, fmt.Errorf("%w: %w", ErrNotProven, err)
-	}
-	seen := map[string]bool{}
+	cosigned, seen := []Cosigned{}, map[string]bool{}
 	for _, line := range lines {
 		one, err := OpenCosignature(checkpoint, line, witnesses)
 		if errors.Is(err, errUnknownWitness) {
 			continue // somebody else's witness: nothing is claimed of it
 		}
 		if err != nil {
-			return Proven{}, fmt.Errorf("%w: %w", ErrNotProven, err)
+			return Checkpoint{}, nil, fmt.Errorf("%w: %w", ErrNotProven, err)
 		}
 		one.Given = true
 		if !seen[one.Witness] {
-			proven.Cosigned = append(proven.Cosigned, one)
+			cosigned = append(cosigned, one)
 		}
 		seen[one.Witness] = true
 	}
-	if len(proven.Cosigned) < quorum {
-		return Proven{}, fmt.Errorf("%w: %d of the witnesses that you know cosigned its checkpoint, you ask for %d", ErrNotProven, len(proven.Cosigned), quorum)
+	if len(cosigned) < quorum {
+		return Checkpoint{}, nil, fmt.Errorf("%w: %d of the witnesses that you know cosigned its checkpoint, you ask for %d", ErrNotProven, len(cosigned), quorum)
 	}
-	return proven, nil
+	return checkpoint, cosigned, nil
+}
+
+// includes checks that a record is in the log that a checkpoint signs, under its number, and reads it.
+func includes(c Checkpoint, index int64, record []byte, hashes tlog.RecordProof) (leaf.Leaf, error) {
+	if err := tlog.CheckRecord(hashes, c.Size, c.Root, index, tlog.RecordHash(record)); err != nil {
+		return leaf.Leaf{}, fmt.Errorf("%w: entry %d is not in the log of %d entries that checkpoint %d signs", ErrNotProven, index, c.Size, c.Number)
+	}
+	l, err := leaf.Parse(record)
+	if err != nil {
+		return leaf.Leaf{}, fmt.Errorf("%w: entry %d: %w", ErrNotProven, index, err)
+	}
+	return l, nil
 }
 
 // openAny opens a checkpoint that one of the keys signed, or two of them where one follows the other.
