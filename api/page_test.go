@@ -187,3 +187,14 @@ func TestWallTime(t *testing.T) {
 		}
 	}
 }
+
+// What a case needs beyond its deadline says so, in place of a deadline that has passed.
+func TestPageSaysWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.held = map[string]retention.Hold{newHold: {ID: newHold, Clips: []retention.HeldClip{{Clip: overdue}}}}
+	page := string(w.as(policy.Investigator).do("GET", "/clips/"+overdue, "").body)
+	if !strings.Contains(page, "held for a case") || !strings.Contains(page, `name="purpose"`) || strings.Contains(page, "time is up") {
+		t.Errorf("the page says\n%s", page)
+	}
+}

@@ -19,6 +19,7 @@ type clipRow struct {
 	CameraTime, Codec, Permit                             string
 	Frames                                                int
 	ClockFlagged                                          bool
+	Held                                                  string // that a case needs it, in words
 }
 
 type clipView struct {
@@ -92,6 +93,9 @@ func (s *Server) clipRow(c retention.Clip, w words) clipRow {
 		Deadline: s.local(c.Deadline), DeadlineISO: c.Deadline.UTC().Format(time.RFC3339), In: w.In, PassedWord: w.Passed,
 		Codec: string(c.Codec), Frames: c.Frames, ClockFlagged: c.ClockFlagged,
 		Permit: fmt.Sprintf("%s, version %d", c.Permit, c.PermitVersion),
+	}
+	if c.Held() {
+		r.Held = w.HeldForCase
 	}
 	if !c.End.IsZero() {
 		r.Length = w.seconds(c.Duration())

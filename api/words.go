@@ -41,6 +41,7 @@ type words struct {
 	Events                    map[policy.Event]string
 	Day, Hour, Minute, Second string
 	permitWords
+	holdWords
 }
 
 func swedish() words {
@@ -97,7 +98,7 @@ func swedish() words {
 			policy.Collection: "insamling", policy.Alteration: "ändring", policy.Consultation: "läsning", policy.Disclosure: "utlämning",
 			policy.Combination: "sammanföring", policy.Erasure: "radering",
 		},
-		Events: swedishEvents(), permitWords: swedishPermits(),
+		Events: swedishEvents(), permitWords: swedishPermits(), holdWords: swedishHolds(),
 		Day: "d", Hour: "h", Minute: "min", Second: "s",
 	}
 }
@@ -156,7 +157,7 @@ func english() words {
 			policy.Collection: "collection", policy.Alteration: "alteration", policy.Consultation: "consultation", policy.Disclosure: "disclosure",
 			policy.Combination: "combination", policy.Erasure: "erasure",
 		},
-		Events: englishEvents(), permitWords: englishPermits(),
+		Events: englishEvents(), permitWords: englishPermits(), holdWords: englishHolds(),
 		Day: "d", Hour: "h", Minute: "min", Second: "s",
 	}
 }

@@ -8,11 +8,11 @@ import (
 
 // permitWords are what the pages say of permits.
 type permitWords struct {
-	Register, RegisterHelp, RegisterLogged, ShowRegister, NoRegister, AsCSV  string
-	Address, PlaceType, Technology, None, Assessment, Controller             string
-	Duty, Mandatory, Voluntary, Start, End, History, Version                 string
-	Suspended, MaskFailed, ComplianceOfficer, InvestigationLead, StorageFull string
-	PermitStates                                                             map[policy.PermitState]string
+	Register, RegisterHelp, RegisterLogged, ShowRegister, NoRegister, AsCSV string
+	Address, PlaceType, Technology, None, Assessment, Controller            string
+	Duty, Mandatory, Voluntary, Start, End, History, Version                string
+	Suspended, MaskFailed, ComplianceOfficer                                string
+	PermitStates                                                            map[policy.PermitState]string
 }
 
 func swedishPermits() permitWords {
@@ -23,7 +23,7 @@ func swedishPermits() permitWords {
 		PlaceType: "Slag av plats", Technology: "Ljud eller annan särskild teknik", None: "ingen",
 		Assessment: "Bedömning, senast", Controller: "Personuppgiftsansvarig", Duty: "Förteckningen är", Mandatory: "obligatorisk", Voluntary: "frivillig",
 		Start: "Började", End: "Upphörde", History: "Historik", Version: "version", AsCSV: "Hämta som kalkylblad (CSV)",
-		Suspended: "beslutet vilar", MaskFailed: "maskning saknas", ComplianceOfficer: "regelansvarig", InvestigationLead: "förundersökningsledare", StorageFull: "lagringen är full",
+		Suspended: "beslutet vilar", MaskFailed: "maskning saknas", ComplianceOfficer: "regelansvarig",
 		PermitStates: map[policy.PermitState]string{
 			policy.Draft: "utkast", policy.Active: "gäller", policy.Suspended: "vilar", policy.Superseded: "ersatt", policy.Expired: "löpt ut",
 			policy.Revoked: "återkallat", policy.Ended: "avslutat",
@@ -38,7 +38,7 @@ func englishPermits() permitWords {
 		NoRegister: "No permit was ever in force.", Address: "Address", PlaceType: "Type of place", Technology: "Sound or other special technology", None: "none",
 		Assessment: "Assessed, latest", Controller: "Controller", Duty: "The register is", Mandatory: "mandatory", Voluntary: "voluntary",
 		Start: "Began", End: "Ended", History: "History", Version: "version", AsCSV: "Download as a spreadsheet (CSV)",
-		Suspended: "permit suspended", MaskFailed: "masking is missing", ComplianceOfficer: "compliance officer", InvestigationLead: "investigation lead", StorageFull: "storage is full",
+		Suspended: "permit suspended", MaskFailed: "masking is missing", ComplianceOfficer: "compliance officer",
 		PermitStates: map[policy.PermitState]string{
 			policy.Draft: "draft", policy.Active: "in force", policy.Suspended: "suspended", policy.Superseded: "superseded", policy.Expired: "expired",
 			policy.Revoked: "revoked", policy.Ended: "ended",

@@ -163,6 +163,11 @@ func (w *world) Clip(_ context.Context, id string) (retention.Clip, error) {
 	}
 	for _, c := range w.clipRows() {
 		if c.ID == id {
+			for _, h := range w.held {
+				if slices.ContainsFunc(h.Clips, func(part retention.HeldClip) bool { return part.Clip == id }) {
+					c.Holds++
+				}
+			}
 			return c, nil
 		}
 	}
