@@ -207,7 +207,7 @@ func (h *history) start(ctx context.Context, e errand, d death, after *death) (d
 	passed := filepath.Join(h.world.Folder, "passed")
 	var out bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &out
-	cmd.Env = append(os.Environ(), "KLARSYN_CRASH_PASSED="+passed, "GOMAXPROCS=2")
+	cmd.Env = append(os.Environ(), "KLARSYN_CRASH_PASSED="+passed, "GOMAXPROCS=2", "GOGC=400")
 	if d.Point != "" {
 		cmd.Env = append(cmd.Env, "KLARSYN_CRASH="+d.String())
 	}

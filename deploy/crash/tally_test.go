@@ -169,9 +169,11 @@ func (tl *tally) report(t *testing.T, began time.Time) {
 		t.Errorf("point %s was hit %d times, want %d", point, hits, tl.wantHits)
 	}
 	if len(tl.Pairs) == 2 {
-		for _, name := range namedPoints(t) {
-			if _, ok := tl.Points[name]; !ok {
-				t.Errorf("point %s is in the source, and no worker came by: let the plan take that step", name)
+		for path, names := range namedPoints(t) {
+			for _, name := range names {
+				if _, ok := tl.Points[name]; !ok {
+					t.Errorf("%s: point %s is in the source, and no worker came by: let the plan take that step", path, name)
+				}
 			}
 		}
 	}

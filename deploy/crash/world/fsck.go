@@ -1,0 +1,98 @@
+package world
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"iter"
+	"time"
+
+	"klarsyn/policy/audit"
+	"klarsyn/policy/audit/replay"
+	"klarsyn/retention"
+	"klarsyn/retention/catalogue"
+	"klarsyn/retention/fsck"
+	"klarsyn/retention/keys"
+	"klarsyn/retention/object"
+	"klarsyn/retention/vault"
+)
+
+// settled is a store as it will be when everything in it is old: then what has no row is a violation. What probes leave in it is
+// no footage.
+type settled struct {
+	object.Store
+	at time.Time
+}
+
+func (s settled) Traces(ctx context.Context, prefix string) iter.Seq2[object.Trace, error] {
+	if prefix == "" {
+		prefix = "clips/"
+	}
+	return func(yield func(object.Trace, error) bool) {
+		for t, err := range s.Store.Traces(ctx, prefix) {
+			t.Modified = s.at
+			if !yield(t, err) {
+				return
+			}
+		}
+	}
+}
+
+// fsck runs every check that there is, as who may open keys: with no patience, since nothing is under way.
+func (c *Checker) fsck(ctx context.Context) ([]fsck.Result, error) {
+	w := c.world
+	books := catalogue.Checked{Catalogue: w.Books}
+	results, err := fsck.Run(ctx, fsck.Check{
+		Books: books, HoldBooks: books, Recipients: books.Recipients, Store: settled{w.Store, c.now.Add(-time.Hour)}, Now: c.now,
+		Stray: time.Minute, Backgrounds: books.Backgrounds, Keys: w.Keys, Workers: 2,
+		Spool: func() ([]string, error) { return vault.Spooled(w.Spool()) },
+		Opens: func(ctx context.Context, clip, number string) error {
+			err := vault.CaseOpens(ctx, w.Books, w.Keys, clip, number)
+			if errors.Is(err, keys.ErrNoKey) {
+				return retention.ErrGone // that it is missing is said of the key
+			}
+			return err
+		},
+		Replay: func(ctx context.Context) (fsck.Story, error) {
+			clips, err := audit.Replay(ctx, w.DB, w.dialect(w.Addresses.Catalogue))
+			return story{clips}, err
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	plain, err := fsck.Plaintext{}.Search(ctx, w.Folder)
+	return append(results, plain), err
+}
+
+// story is a replayed log of which nothing was ever removed.
+type story struct{ clips *replay.Clips }
+
+func (story) Begins() time.Time { return time.Time{} }
+
+func (s story) All() iter.Seq[fsck.Told] {
+	return func(yield func(fsck.Told) bool) {
+		for c := range s.clips.All() {
+			if !yield(toldOf(c)) {
+				return
+			}
+		}
+	}
+}
+
+func (s story) Clip(id string) (fsck.Told, bool) {
+	c, ok := s.clips.Clip(id)
+	return toldOf(c), ok
+}
+
+func toldOf(c replay.Clip) fsck.Told {
+	t := fsck.Told{ID: c.ID, State: retention.State(c.State), Deadline: c.Deadline, HeldOver: c.HeldOver, Lost: c.Lost, Shredded: c.Shredded}
+	for _, h := range c.Holds {
+		t.Holds = append(t.Holds, h.ID)
+	}
+	if b, err := hex.DecodeString(c.SHA256); err == nil && len(b) == sha256.Size {
+		t.SHA256 = [sha256.Size]byte(b)
+	}
+	return t
+}
