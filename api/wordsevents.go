@@ -18,7 +18,7 @@ func swedishEvents() map[policy.Event]string {
 
 		policy.DeletionPlanned: "gallring bestämd", policy.ClipShredded: "inspelning gjord oläsbar", policy.ClipDeleted: "inspelning gallrad", policy.DeletionFailed: "gallring misslyckades",
 		policy.OrphanDeleted: "överbliven fil raderad", policy.RedactionMade: "maskad version gjord", policy.RestrictionSet: "behandling begränsad",
-		policy.DayKeyMinted: "dagsnyckel skapad", policy.DayKeyUsed: "dagsnyckel använd", policy.DayKeyDestroyed: "dagsnyckel förstörd",
+		policy.DayKeyMinted: "dagsnyckel skapad", policy.DayKeyUsed: "dagsnyckel använd", policy.DayKeyDestroyed: "dagsnyckel förstörd", policy.MasterRotated: "huvudnyckel utbytt",
 		policy.BackupMade: "säkerhetskopia gjord", policy.BackupRestored: "säkerhetskopia återläst", policy.DeletionsReplayed: "gallring gjord om efter återläsning",
 
 		policy.Searched: "sökning", policy.Listed: "lista visad", policy.ThumbnailViewed: "miniatyr visad", policy.StillViewed: "stillbild visad",
@@ -54,7 +54,7 @@ func englishEvents() map[policy.Event]string {
 
 		policy.DeletionPlanned: "deletion planned", policy.ClipShredded: "recording made unreadable", policy.ClipDeleted: "recording deleted", policy.DeletionFailed: "deletion failed",
 		policy.OrphanDeleted: "left-over file deleted", policy.RedactionMade: "masked version made", policy.RestrictionSet: "processing restricted",
-		policy.DayKeyMinted: "day key made", policy.DayKeyUsed: "day key used", policy.DayKeyDestroyed: "day key destroyed",
+		policy.DayKeyMinted: "day key made", policy.DayKeyUsed: "day key used", policy.DayKeyDestroyed: "day key destroyed", policy.MasterRotated: "master key rotated",
 		policy.BackupMade: "backup made", policy.BackupRestored: "backup restored", policy.DeletionsReplayed: "deletions done again after a restore",
 
 		policy.Searched: "search", policy.Listed: "list shown", policy.ThumbnailViewed: "thumbnail shown", policy.StillViewed: "still shown",

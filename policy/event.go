@@ -32,6 +32,7 @@ const (
 	DayKeyMinted      Event = "day-key-minted"
 	DayKeyUsed        Event = "day-key-used"
 	DayKeyDestroyed   Event = "day-key-destroyed"
+	MasterRotated     Event = "master-rotated" // every key was sealed under another master key; the one before goes
 	BackupMade        Event = "backup-made"
 	BackupRestored    Event = "backup-restored"
 	DeletionsReplayed Event = "deletions-replayed" // what a restored backup still knew was deleted once more

@@ -27,6 +27,7 @@ const (
 	KindClip       Kind = "clip"
 	KindObject     Kind = "object" // in the object store, by its key
 	KindDayKey     Kind = "day-key"
+	KindMasterKey  Kind = "master-key" // by its name
 	KindPermit     Kind = "permit"
 	KindSquare     Kind = "square" // what was applied, by its revision
 	KindRules      Kind = "rules"
@@ -61,7 +62,7 @@ func about(kinds ...Kind) []Kind      { return kinds }
 func needs(fields ...string) []string { return fields }
 
 // anyKind is what a denial may be about.
-var anyKind = about(KindNone, KindCamera, KindClip, KindObject, KindDayKey, KindPermit, KindSquare, KindRules, KindAccount, KindRoute,
+var anyKind = about(KindNone, KindCamera, KindClip, KindObject, KindDayKey, KindMasterKey, KindPermit, KindSquare, KindRules, KindAccount, KindRoute,
 	KindRequest, KindBreakGlass, KindExport, KindHold, KindCaseKey, KindBackup, KindReport, KindLog, KindCheckpoint)
 
 // table is what every event means. A constant that is missing here cannot be logged.
@@ -87,6 +88,7 @@ var table = []meaning{
 	{DayKeyMinted, NoAction, about(KindDayKey), needs("permit")},
 	{DayKeyUsed, NoAction, about(KindDayKey), needs("permit", "details.clip")},
 	{DayKeyDestroyed, Erasure, about(KindDayKey), needs("permit")},
+	{MasterRotated, NoAction, about(KindMasterKey), needs("details.version", "details.left", "details.days", "details.cases")},
 	{BackupMade, NoAction, about(KindBackup), needs("hashes")},
 	{BackupRestored, NoAction, about(KindBackup), needs("hashes", "details.made")},
 	{DeletionsReplayed, Erasure, about(KindBackup), needs("result", "details.clips")},

@@ -324,7 +324,7 @@ func samples(t *testing.T) map[policy.Event]policy.Entry {
 		policy.DeletionFailedEntry(s, policy.KindClip, "A", "store unreachable", "trying again"), policy.OrphanDeletedEntry(s, "k1/x", 0),
 		policy.RedactionMadeEntry(anna, clip, why, policy.Redaction{ID: "d1", Method: "blur", Original: policy.Hash{1}, Redacted: policy.Hash{2}}),
 		policy.RestrictionSetEntry(anna, clip, why, approval), policy.DayKeyMintedEntry(s, key), policy.DayKeyUsedEntry(s, key, "A"),
-		policy.DayKeyDestroyedEntry(s, key), policy.BackupMadeEntry(s, "b1", policy.Hash{1}),
+		policy.DayKeyDestroyedEntry(s, key), policy.MasterRotatedEntry(s, policy.Rotation{Master: "file:0123", Version: 1, Left: "file:4567", Days: 3, Cases: 1}), policy.BackupMadeEntry(s, "b1", policy.Hash{1}),
 		policy.BackupRestoredEntry(s, "b1", policy.Hash{1}, noon), policy.DeletionsReplayedEntry(s, "b1", 0, "ok"),
 		policy.SearchedEntry(anna, policy.Search{Camera: "k1", Span: span, Found: 3, Why: why}, access.Verdict),
 		policy.ListedEntry(anna, "deletions", "", 3, access.Verdict), policy.ThumbnailViewedEntry(anna, clip, access),

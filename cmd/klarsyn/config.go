@@ -37,6 +37,11 @@ type config struct {
 	Objects   string `yaml:"objects,omitempty"`
 	Catalogue string `yaml:"catalogue,omitempty"`
 	Keys      string `yaml:"keys,omitempty"`
+	// Master is the master key that seals day keys and case keys: file (in the data directory), or on a key server
+	// hashivault://KEY?server=https://HOST:PORT&token=FILE. Default: file.
+	Master string `yaml:"master,omitempty"`
+	// MasterBefore is the master key that is being left, until klarsyn keys rotate-master has resealed what lies under it.
+	MasterBefore string `yaml:"master_before,omitempty"`
 	// Reserve is how many MiB are kept beside that on the catalogue's disk, so that deletion can be logged when it is full
 	// to the last byte. Default: 32. On a database server there is no reserve.
 	Reserve int64 `yaml:"reserve_mib,omitempty"`
@@ -173,7 +178,7 @@ func (c config) check(folder string) (*square, error) {
 		return nil, fmt.Errorf("capacity_gib is %d: want how many GiB the object store holds, or 0 if nobody knows", c.Capacity)
 	}
 	s := &square{node: c.Node, clip: clip, minFree: uint64(c.MinFree) << 20, capacity: uint64(c.Capacity) << 30, folder: folder}
-	s.addresses = addresses{objects: c.Objects, catalogue: c.Catalogue, keys: c.Keys}
+	s.addresses = addresses{objects: c.Objects, catalogue: c.Catalogue, keys: c.Keys, master: c.Master, masterBefore: c.MasterBefore}
 	if err := s.check(); err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func checkAll(ctx context.Context, l layout, a addresses, o fsckOptions) ([]fsck
 	if keyDB.DB != nil {
 		check.Keys = &keys.Store{DB: keyDB.DB}
 	}
-	check.Opens, check.NotOpened = openerOf(l, books.Catalogue, keyDB, noKeys)
+	check.Opens, check.NotOpened = openerOf(l, a, books.Catalogue, keyDB, noKeys)
 	results, err := fsck.Run(ctx, check)
 	if err != nil {
 		return nil, err
@@ -107,15 +107,15 @@ func openCheckedKeys(ctx context.Context, l layout, a addresses) (rows, string, 
 }
 
 // openerOf tries the keys of cases, where the opening half of the master key may be read: as the user of serve.
-func openerOf(l layout, books *catalogue.Catalogue, keyDB rows, noKeys string) (func(context.Context, string, string) error, string) {
+func openerOf(l layout, a addresses, books *catalogue.Catalogue, keyDB rows, noKeys string) (func(context.Context, string, string) error, string) {
 	if keyDB.DB == nil {
 		return nil, noKeys
 	}
-	secret, err := keys.LoadSecret(l.master())
-	if err != nil {
+	masters := &keys.Ring{Load: func() (keys.Sealer, []keys.Opener, error) { return openMasters(l, a, mintsAndOpens) }}
+	if err := masters.Reload(); err != nil {
 		return nil, "whoever runs fsck may not open keys: run it as serve does"
 	}
-	ring := &keys.Store{DB: keyDB.DB, Opener: secret}
+	ring := &keys.Store{DB: keyDB.DB, Opener: masters}
 	return func(ctx context.Context, clip, caseNumber string) error {
 		err := vault.CaseOpens(ctx, books, ring, clip, caseNumber)
 		if errors.Is(err, keys.ErrNoKey) {

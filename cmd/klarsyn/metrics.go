@@ -148,6 +148,12 @@ func (re *retain) meter(m meter) {
 	m.counter("klarsyn_clips_deleted_total", "Clips deleted, with a listing that proves it.", func() int64 { return re.sweeper.Stats().Deleted })
 	m.gauge("klarsyn_audit_growth", "Entries that the audit log got in the last hour.", re.growth.lately.Load)
 	m.gauge("klarsyn_audit_growth_alarm", "1 while that is more than log_alarm in square.yaml.", re.growth.alarm)
+	m.counter("klarsyn_key_faults_total", "Rounds in which a key could not be minted or destroyed, as while the key store or the key server is away: alert if it grows.", func() int64 {
+		if re.tender == nil {
+			return 0
+		}
+		return re.tender.Faults()
+	})
 	m.counter("klarsyn_retain_faults_total", "Parts of retain that do not work while deletion goes on: alert above 0.", re.faults.count)
 	m.counter("klarsyn_deletion_failures_total", "Passes in which something could not be deleted; it is tried again.", func() int64 { return re.sweeper.Stats().Failures })
 }

@@ -199,7 +199,7 @@ func (c *common) serve(ctx context.Context, std stdio, addr string, how reach) e
 	}
 	l, err := listen(ctx, addr)
 	if err != nil {
-		return errors.Join(err, sv.keyDB.Close(), s.close())
+		return errors.Join(err, sv.closeKeys(), s.close())
 	}
 	scheme := "http"
 	if how.tls != nil {

@@ -24,6 +24,7 @@ type retain struct {
 	books       *catalogue.Catalogue
 	sweeper     *retention.Sweeper
 	tender      *keys.Tender // nil if no keys can be minted
+	ring        *keys.Ring   // the master key that keys are sealed under
 	reaper      *object.Reaper
 	backgrounds *vault.BackgroundReaper
 	barrier     *retention.Barrier
@@ -96,10 +97,11 @@ func openRetain(ctx context.Context, s *site, r reaping) *retain {
 // openKeys gets the minting of day keys going; keys are ready before the first camera asks.
 func (re *retain) openKeys(ctx context.Context) error {
 	s := re.site
-	public, err := keys.LoadPublic(s.layout.master())
+	ring, err := s.masterKeys(ctx, mints)
 	if err != nil {
 		return err
 	}
+	re.ring = ring
 	if re.keyDB, err = openKeyStore(ctx, s.layout, s.addresses); err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (re *retain) openKeys(ctx context.Context) error {
 		return err
 	}
 	tender := &keys.Tender{
-		Store: &keys.Store{DB: re.keyDB.DB, Sealer: public, Now: s.clock.Logging},
+		Store: &keys.Store{DB: re.keyDB.DB, Sealer: ring, Now: s.clock.Logging},
 		// By the time that pictures are stamped with: the keys are theirs.
 		Board: re.books, Permits: re.permitsAt, Now: s.clock.Receiving, Log: s.logger,
 		Scrub: re.keyDB.scrub, Wake: s.current.changed,
@@ -122,6 +124,9 @@ func (re *retain) openKeys(ctx context.Context) error {
 
 // close gives the key store back.
 func (re *retain) close() error {
+	if re.ring != nil {
+		re.ring.Close()
+	}
 	if re.keyDB.DB == nil {
 		return nil
 	}

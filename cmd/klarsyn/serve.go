@@ -39,6 +39,7 @@ const (
 type serve struct {
 	site     *site
 	keyDB    rows
+	masters  *keys.Ring
 	vault    *vault.Vault
 	cutter   *vault.Cutter
 	gate     *policy.Gate
@@ -68,14 +69,15 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	if err = checkKeyEpoch(ctx, s.layout, s.db, keyDB, false); err != nil {
 		return nil, err
 	}
-	secret, err := keys.LoadSecret(s.layout.master())
+	masters, err := s.masterKeys(ctx, mintsAndOpens)
 	if err != nil {
 		return nil, err
 	}
-	public, err := keys.LoadPublic(s.layout.master())
-	if err != nil {
-		return nil, err
-	}
+	defer func() {
+		if err != nil {
+			masters.Close()
+		}
+	}()
 	ruleset, err := rulesFor(s.current.now())
 	if err != nil {
 		return nil, err
@@ -84,7 +86,7 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	if err := ruleset.Keep(ctx, s.db.DB, s.log, serveActor, s.clock.Logging()); err != nil {
 		return nil, err
 	}
-	sv := &serve{site: s, keyDB: keyDB, reach: how, rules: ruleset}
+	sv := &serve{site: s, keyDB: keyDB, masters: masters, reach: how, rules: ruleset}
 	sv.probe = &probe{ask: sv.answers}
 	if sv.gate, err = policy.NewGate(policy.GateConfig{Rules: ruleset, Log: s.log, Viewings: s.log, Now: s.clock.Logging, Logger: s.logger,
 		Group: func(cam string) string { return s.current.now().group(cam) }}); err != nil {
@@ -95,7 +97,7 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	}
 	sv.sessions = identity.NewSessions(s.db.DB, s.clock.Logging, s.logger)
 	books := s.catalogue(serveActor)
-	ring := &keys.Store{DB: keyDB.DB, Sealer: public, Opener: secret, Now: s.clock.Logging}
+	ring := &keys.Store{DB: keyDB.DB, Sealer: masters, Opener: masters, Now: s.clock.Logging}
 	sv.vault = &vault.Vault{Shelf: books, Keyring: ring, Store: s.store, Clock: s.clock}
 	sv.cutter = sv.cutterOf(books, ring)
 	sv.server, err = api.New(api.Config{
@@ -138,7 +140,7 @@ const serveActor = "service:serve"
 func (sv *serve) run(ctx context.Context, l net.Listener) error {
 	s := sv.site
 	if err := sv.record(ctx, policy.ServiceStartedEntry(serveActor)); err != nil {
-		return errors.Join(err, l.Close(), sv.keyDB.Close())
+		return errors.Join(err, l.Close(), sv.closeKeys())
 	}
 	if addr, ok := l.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() && !sv.reach.encrypted() {
 		s.logger.Warn("passwords and footage cross the network in the clear: listen on a loopback address, or use klarsyn serve with TLS", "listen", l.Addr().String())
@@ -160,7 +162,7 @@ func (sv *serve) run(ctx context.Context, l net.Listener) error {
 	stopBack()
 	err = errors.Join(err, behind.Wait())
 
-	return errors.Join(err, sv.record(ctx, policy.ServiceStoppedEntry(serveActor)), sv.keyDB.Close())
+	return errors.Join(err, sv.record(ctx, policy.ServiceStoppedEntry(serveActor)), sv.closeKeys())
 }
 
 // followRules puts the rules in force that belong to the groups of the square that holds.
@@ -193,6 +195,12 @@ func (sv *serve) followRules(ctx context.Context) error {
 		}
 		inForce = text.Revision()
 	}
+}
+
+// closeKeys gives the key store and the key server back.
+func (sv *serve) closeKeys() error {
+	sv.masters.Close()
+	return sv.keyDB.Close()
 }
 
 // record logs that serve starts or stops, also when it was told to stop meanwhile.

@@ -62,7 +62,7 @@ func initSite(ctx context.Context, l layout, a addresses) (err error) {
 	if err := checkKeyEpoch(ctx, l, db, keyDB, true); err != nil {
 		return err
 	}
-	if err := makeKeys(ctx, l, db, keyDB); err != nil {
+	if err := makeKeys(ctx, l, a, db, keyDB); err != nil {
 		return err
 	}
 	// SQLite gives the files beside a database the mode of the database.
@@ -79,12 +79,12 @@ func initSite(ctx context.Context, l layout, a addresses) (err error) {
 
 // makeKeys makes the master key and the signing key where nothing depends on one yet. A store without the
 // key that belongs to it is a loss to report, never a reason to make a new key.
-func makeKeys(ctx context.Context, l layout, db, keyDB rows) error {
+func makeKeys(ctx context.Context, l layout, a addresses, db, keyDB rows) error {
 	minted, err := (&keys.Store{DB: keyDB.DB}).Before(ctx, "9999-12-31")
 	if err != nil {
 		return err
 	}
-	if len(minted) == 0 {
+	if len(minted) == 0 && isFile(a.master) {
 		if err := keys.CreateMaster(l.master()); err != nil {
 			return err
 		}
@@ -148,6 +148,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 type site struct {
 	layout      layout
 	addresses   addresses
+	given       siteOptions // what is read anew while it runs begins with it
 	square      *square
 	current     *current // what was applied
 	db          rows
@@ -181,6 +182,7 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 	if o.wall == nil {
 		o.wall = time.Now
 	}
+	s.given = o
 	if s.square, err = loadSquare(o.config); err != nil {
 		return nil, err
 	}

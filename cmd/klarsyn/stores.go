@@ -31,17 +31,23 @@ type addresses struct {
 	objects   string // s3://HOST[:PORT]/BUCKET
 	catalogue string // postgres://USER@HOST/DATABASE
 	keys      string // postgres://USER@HOST/DATABASE, another one
+
+	master       string // file, or hashivault://KEY?server=…
+	masterBefore string // the master key that is being left
 }
 
 func (a *addresses) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.objects, "objects", "", "where sealed clips lie: s3://HOST[:PORT]/BUCKET[?credentials=FILE&ca=FILE&region=NAME&tls=false] (default: objects in the configuration, else the data directory)")
 	cmd.Flags().StringVar(&a.catalogue, "catalogue", "", "where rows and the log lie: postgres://USER@HOST/DATABASE[?sslmode=…&passfile=FILE] (default: catalogue in the configuration, else the data directory)")
+	cmd.Flags().StringVar(&a.master, "master", "", "the master key: file, or hashivault://KEY?server=https://HOST:PORT[&engine=NAME&token=FILE&ca=FILE] (default: master in the configuration, else the file)")
+	cmd.Flags().StringVar(&a.masterBefore, "master-before", "", "the master key that is being left, until it is rotated (default: master_before in the configuration)")
 	cmd.Flags().StringVar(&a.keys, "keys", "", "where the sealed day keys lie, apart from the catalogue: postgres://USER@HOST/DATABASE (default: keys in the configuration, else the data directory)")
 }
 
 // over is a where it says something, else b.
 func (a addresses) over(b addresses) addresses {
-	for _, pair := range []struct{ mine, other *string }{{&a.objects, &b.objects}, {&a.catalogue, &b.catalogue}, {&a.keys, &b.keys}} {
+	for _, pair := range []struct{ mine, other *string }{{&a.objects, &b.objects}, {&a.catalogue, &b.catalogue}, {&a.keys, &b.keys},
+		{&a.master, &b.master}, {&a.masterBefore, &b.masterBefore}} {
 		if *pair.mine == "" {
 			*pair.mine = *pair.other
 		}
@@ -85,6 +91,14 @@ func (a addresses) check() error {
 		}
 		if _, written := u.User.Password(); written || u.Query().Has("password") {
 			return fmt.Errorf("%s: the address holds a password: write it into a file of mode 0600, as *:*:*:USER:PASSWORD, and name that with passfile=FILE", name)
+		}
+	}
+	for _, address := range []string{a.master, a.masterBefore} {
+		if isFile(address) {
+			continue
+		}
+		if _, err := keys.ParseTransit(address); err != nil {
+			return err
 		}
 	}
 	if a.keys != "" && a.keys == a.catalogue {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -74,10 +75,13 @@ func (s *transitServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *transitServer) answer(w http.ResponseWriter, data map[string]any, err error) {
 	w.Header().Set("Content-Type", "application/json")
-	switch refused, ok := err.(transitError); {
-	case ok:
+	var refused transitError
+	switch {
+	case errors.As(err, &refused):
 		w.WriteHeader(refused.status)
 		_ = json.NewEncoder(w).Encode(map[string]any{"errors": []string{refused.text}}) // the client may be gone
+	case err != nil:
+		w.WriteHeader(http.StatusInternalServerError)
 	case data == nil:
 		w.WriteHeader(http.StatusNoContent)
 	default:

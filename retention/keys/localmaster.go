@@ -34,6 +34,28 @@ func OpenLocalMaster(folder string) (*LocalMaster, error) {
 	return &LocalMaster{p, s, folder}, nil
 }
 
+// Name is the master key's, whichever identity it has now.
+func (l *LocalMaster) Name() string { return localName }
+
+const localName = "file"
+
+// LocalFormer is a local master key that is being left for one on a key server. It may be half gone.
+type LocalFormer struct{ Folder string }
+
+// Open opens what lies under it.
+func (l LocalFormer) Open(ctx context.Context, sealed []byte) ([]byte, error) {
+	s, err := LoadSecret(l.Folder)
+	if err != nil {
+		return nil, err
+	}
+	return s.Open(ctx, sealed)
+}
+
+// Destroy destroys all of it.
+func (l LocalFormer) Destroy(context.Context) error {
+	return destroyFiles(l.Folder, nextFile, formerFile, publicFile, secretFile)
+}
+
 func (l *LocalMaster) path(name string) string { return filepath.Join(l.folder, name) }
 
 // Current reports whether sealed lies under the key that seals now, and not under the one before.
@@ -121,17 +143,13 @@ func (l *LocalMaster) write(name, text, like string, mode fs.FileMode) error {
 }
 
 // Forget destroys the master key before this one.
-func (l *LocalMaster) Forget(context.Context) error { return l.destroy(formerFile) }
+func (l *LocalMaster) Forget(context.Context) error { return destroyFiles(l.folder, formerFile) }
 
-// Destroy destroys the local master key whole: another one holds.
-func (l *LocalMaster) Destroy(context.Context) error {
-	return l.destroy(nextFile, secretFile, formerFile, publicFile)
-}
-
-// destroy overwrites files before it removes them. A disk may keep what was written there before: see the README.
-func (l *LocalMaster) destroy(names ...string) error {
+// destroyFiles overwrites files before it removes them. A disk may keep what was written there before: see the README.
+func destroyFiles(folder string, names ...string) error {
 	for _, name := range names {
-		f, err := os.OpenFile(l.path(name), os.O_WRONLY, 0)
+		path := filepath.Join(folder, name)
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -142,11 +160,11 @@ func (l *LocalMaster) destroy(names ...string) error {
 		if err == nil {
 			_, err = f.Write(make([]byte, st.Size()))
 		}
-		if err := errors.Join(err, f.Sync(), f.Close(), os.Remove(l.path(name))); err != nil {
+		if err := errors.Join(err, f.Sync(), f.Close(), os.Remove(path)); err != nil {
 			return fmt.Errorf("destroying a master key: %w", err)
 		}
 	}
-	return syncFolder(l.folder)
+	return syncFolder(folder)
 }
 
 func exists(path string) (bool, error) {

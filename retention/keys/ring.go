@@ -35,8 +35,28 @@ func (r *Ring) load() (err error) {
 	if err != nil {
 		return err
 	}
+	r.release()
 	r.sealer, r.openers, r.loaded = sealer, openers, true
 	return nil
+}
+
+// Close gives the connections to key servers back. What is asked later opens new ones.
+func (r *Ring) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.release()
+}
+
+func (r *Ring) release() {
+	closing := []any{r.sealer}
+	for _, o := range r.openers {
+		closing = append(closing, o)
+	}
+	for _, c := range closing {
+		if c, ok := c.(interface{ Close() }); ok {
+			c.Close()
+		}
+	}
 }
 
 // Reload reads anew which master keys there are. If it cannot, those that were known stay.
@@ -46,10 +66,20 @@ func (r *Ring) Reload() error {
 	return r.load()
 }
 
-// Seal closes plain under the master key that seals now.
+// Seal closes plain under the master key that seals now. One that seals no more may have been left for another.
 func (r *Ring) Seal(ctx context.Context, plain []byte) ([]byte, Mark, error) {
 	sealer, _, err := r.get()
 	if err != nil {
+		return nil, Mark{}, err
+	}
+	sealed, mark, err := sealer.Seal(ctx, plain)
+	if err == nil || errors.Is(err, ErrAway) {
+		return sealed, mark, err
+	}
+	if reloadErr := r.Reload(); reloadErr != nil {
+		return nil, Mark{}, errors.Join(err, reloadErr)
+	}
+	if sealer, _, err = r.get(); err != nil {
 		return nil, Mark{}, err
 	}
 	return sealer.Seal(ctx, plain)
@@ -62,7 +92,7 @@ func (r *Ring) Open(ctx context.Context, sealed []byte) ([]byte, error) {
 		return nil, err
 	}
 	plain, err := openAny(ctx, openers, sealed)
-	if !errors.Is(err, ErrForeign) {
+	if !errors.Is(err, ErrForeign) && !errors.Is(err, ErrDenied) { // refused: there may be a new token
 		return plain, err
 	}
 	if err := r.Reload(); err != nil {

@@ -14,6 +14,8 @@ import (
 
 // Generations is a master key in the hands of who rotates it.
 type Generations interface {
+	// Name is the master key's, whichever generation seals.
+	Name() string
 	// Renew has another key or version seal from here; what lies under the one before still opens. It may be repeated.
 	Renew(ctx context.Context) error
 	// Current reports whether something lies under what seals now.
@@ -48,16 +50,40 @@ type Rotated struct {
 // Rotation reseals every day key and case key under another master key, or under a new generation of the same, and destroys what
 // they were sealed under before. It touches no clip. Killed between any two steps, it is ended by being run again.
 type Rotation struct {
-	Store    *Store
-	To       Master
-	From     Former // another master key, to be left; nil: To gets a new generation
-	FromName string // its name, such as transit:transit/square
+	Store *Store
+	To    Master
 	// Exclude keeps everybody from inserting keys until tx ends, where a transaction alone does not.
 	Exclude func(ctx context.Context, tx *sql.Tx) error
 	// Log says in the audit log what is about to be destroyed.
 	Log func(ctx context.Context, done Rotated) error
 	// Scrub empties what the database keeps of replaced rows.
 	Scrub func(ctx context.Context) error
+
+	from     Former // another master key, to be left; nil: To gets a new generation
+	fromName string
+}
+
+// Leave has the rotation move the keys from another master key, called name, if they lie under that one; else To is renewed.
+func (r *Rotation) Leave(ctx context.Context, from Former, name string) error {
+	held, err := masterOf(ctx, r.Store.DB)
+	if err != nil {
+		return err
+	}
+	there := provider(held.Name) == r.To.Name()
+	if there && held.step == "" || there && provider(held.leaving) == r.To.Name() {
+		return nil
+	}
+	r.from, r.fromName = from, name
+	return nil
+}
+
+// Leaving is the master key that a rotation under way is leaving; empty if none is under way.
+func Leaving(ctx context.Context, db *sql.DB) (string, error) {
+	held, err := masterOf(ctx, db)
+	if err != nil || held.step == "" {
+		return "", err
+	}
+	return provider(held.leaving), nil
 }
 
 // The steps of a rotation that are kept in the key store.
@@ -72,7 +98,7 @@ func (r *Rotation) Run(ctx context.Context) (done Rotated, err error) {
 	if err != nil {
 		return done, err
 	}
-	if held.step == "" && r.From == nil {
+	if held.step == "" && r.from == nil {
 		if err := r.To.Renew(ctx); err != nil {
 			return done, err
 		}
@@ -87,8 +113,11 @@ func (r *Rotation) Run(ctx context.Context) (done Rotated, err error) {
 		}
 	} else {
 		held.leaving = held.Name
-		if r.From != nil {
-			held.leaving = r.FromName
+		if held.Name == "" { // it was never rotated: which generation it was nobody noted
+			held.leaving = r.To.Name()
+		}
+		if r.from != nil {
+			held.leaving = r.fromName
 		}
 	}
 	held.Mark = mark
@@ -122,8 +151,8 @@ func (r *Rotation) end(ctx context.Context, held masterRow, done Rotated) error 
 	}
 	crashpoint.Here("rotate.announced")
 	destroy := r.To.Forget
-	if r.From != nil {
-		destroy = r.From.Destroy
+	if r.from != nil {
+		destroy = r.from.Destroy
 	}
 	if err := destroy(ctx); err != nil {
 		return fmt.Errorf("every key is resealed, but the master key before is still there: %w", err)
@@ -142,7 +171,7 @@ func (r *Rotation) same(held masterRow, mark Mark) error {
 	if provider(held.Name) != provider(mark.Name) {
 		return fmt.Errorf("a rotation to the master key %s is under way: end it first, with that one as master", held.Name)
 	}
-	if r.From == nil && held.leaving != "" && provider(held.leaving) != provider(held.Name) {
+	if r.from == nil && held.leaving != "" && provider(held.leaving) != provider(held.Name) {
 		return fmt.Errorf("a rotation away from the master key %s is under way: end it first, with that one as master_before", held.leaving)
 	}
 	return nil
@@ -150,8 +179,8 @@ func (r *Rotation) same(held masterRow, mark Mark) error {
 
 // provider is the part of a master key's name that outlives its renewal.
 func provider(name string) string {
-	if strings.HasPrefix(name, "file:") {
-		return "file"
+	if strings.HasPrefix(name, localName+":") {
+		return localName
 	}
 	return name
 }
@@ -271,6 +300,7 @@ func (r *Rotation) resealRow(ctx context.Context, row sealedRow) (bool, error) {
 	}
 	// Only over what was read: a key that was destroyed meanwhile must not come back, nor an older one replace a newer one.
 	args := append([]any{after, before}, row.args...)
+	//nolint:gosec // of names that stand below, and of nothing from outside
 	res, err := r.Store.DB.ExecContext(ctx, `UPDATE `+row.table+` SET sealed = $1 WHERE sealed = $2 AND `+row.where(3), args...)
 	if err != nil {
 		return false, err
@@ -282,8 +312,8 @@ func (r *Rotation) resealRow(ctx context.Context, row sealedRow) (bool, error) {
 // open opens a key under the master key that holds, or under the one that is left.
 func (r *Rotation) open(ctx context.Context, sealed []byte) ([]byte, error) {
 	plain, err := r.To.Open(ctx, sealed)
-	if r.From != nil && errors.Is(err, ErrForeign) {
-		plain, err = r.From.Open(ctx, sealed)
+	if r.from != nil && errors.Is(err, ErrForeign) {
+		plain, err = r.from.Open(ctx, sealed)
 	}
 	if errors.Is(err, ErrForeign) {
 		return nil, fmt.Errorf("neither the master key that holds nor the one before opens it, so that neither is destroyed; restore the key store from its backup: %w", err)

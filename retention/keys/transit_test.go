@@ -174,11 +174,18 @@ func TestRotationOfAKeyServersMasterKey(t *testing.T) {
 	}
 }
 
+func (v *vaulted) leave(r *keys.Rotation, from keys.Former, name string) {
+	v.t.Helper()
+	if err := r.Leave(v.t.Context(), from, name); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
 // moveTo moves the keys from the local master key to a key server.
 func (v *vaulted) moveTo(tr *keys.Transit) {
 	v.t.Helper()
 	r := v.rotation(tr)
-	r.From, r.FromName = v.local(), "file"
+	v.leave(r, keys.LocalFormer{Folder: v.folder}, "file")
 	if done, err := r.Run(v.t.Context()); err != nil || done.Days != 5 || done.Cases != 2 {
 		v.t.Fatalf("moving: %+v, %v", done, err)
 	}
@@ -194,7 +201,7 @@ func TestMovingBetweenProviders(t *testing.T) {
 	ring := &keys.Ring{Load: func() (keys.Sealer, []keys.Opener, error) { return tr, []keys.Opener{tr, before}, nil }}
 	watched := &watchedMaster{Master: tr, each: func() { v.readable("on the way", ring) }}
 	r := v.rotation(watched)
-	r.From, r.FromName = v.local(), "file"
+	v.leave(r, keys.LocalFormer{Folder: v.folder}, "file")
 	if _, err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +219,7 @@ func TestMovingBetweenProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := v.rotation(v.local())
-	back.From, back.FromName = tr, tr.Name()
+	v.leave(back, tr, tr.Name())
 	if _, err := back.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +237,7 @@ func TestRingLoadsWhatItDoesNotKnow(t *testing.T) {
 	tr := transit(t, server.Master("square", server.Root(t)))
 	loads := 0
 	known := []keys.Opener{v.store.Opener}
-	var sealer keys.Sealer = v.store.Sealer
+	sealer := v.store.Sealer
 	ring := &keys.Ring{Load: func() (keys.Sealer, []keys.Opener, error) { loads++; return sealer, known, nil }}
 	v.readable("before", ring)
 	if loads != 1 {
@@ -253,9 +260,8 @@ func TestRingSealsUnderWhatHolds(t *testing.T) {
 	server.Key(t, "square")
 	v := filled(t)
 	tr := transit(t, server.Master("square", server.Root(t)))
-	var sealer keys.Sealer = v.store.Sealer
 	_, public, _ := master(t)
-	sealer = public // a master key that is left below
+	var sealer keys.Sealer = public // a master key that is left below
 	ring := &keys.Ring{Load: func() (keys.Sealer, []keys.Opener, error) { return sealer, nil, nil }}
 	if _, _, err := ring.Seal(t.Context(), nil); err != nil {
 		t.Fatal(err)
