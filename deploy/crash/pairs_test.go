@@ -25,6 +25,7 @@ type pair struct {
 	name  string
 	fresh func(ctx context.Context) (world.Addresses, error) // an empty world
 	drop  func(ctx context.Context, a world.Addresses) error
+	store *testenv.S3 // nil: a directory
 }
 
 // quickDisk lets what a test makes lie in memory, where there is room: a killed process loses nothing that it has written, wherever
@@ -100,7 +101,7 @@ func servers(t *testing.T) pair {
 		t.Fatal(err)
 	}
 	return pair{
-		name: "postgresql+minio",
+		name: "postgresql+minio", store: store,
 		fresh: func(ctx context.Context) (a world.Addresses, err error) {
 			name := "w" + strings.ToLower(rand.Text())
 			a = world.Addresses{Folder: filepath.Join(root, name), Catalogue: address(name + "_rows"), Keys: address(name + "_keys")}

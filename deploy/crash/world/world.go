@@ -273,8 +273,16 @@ func (w *World) Rotate(ctx context.Context) error {
 	}
 	r := keys.Rotation{
 		Store: &keys.Store{DB: w.KeyDB, Sealer: master, Opener: master, Now: w.Clock.Logging}, To: master,
-		Log:   func(context.Context, keys.Rotated) error { return nil },
+		Log: func(ctx context.Context, done keys.Rotated) error {
+			return w.Log.Record(ctx, policy.MasterRotatedEntry(actor, policy.Rotation(done)))
+		},
 		Scrub: func(ctx context.Context) error { return database.Scrub(ctx, w.KeyDB, w.dialect(w.Addresses.Keys)) },
+	}
+	if w.dialect(w.Addresses.Keys) == database.Postgres {
+		r.Exclude = func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `LOCK TABLE keys_day, keys_case IN SHARE ROW EXCLUSIVE MODE`)
+			return err
+		}
 	}
 	_, err = r.Run(ctx)
 	return err
