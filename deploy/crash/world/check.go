@@ -150,11 +150,11 @@ func (c *Checker) log(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	report, err := audit.Verify(ctx, audit.Verification{DB: w.DB, Dialect: w.dialect(w.Addresses.Catalogue), Verifier: public, Now: c.now, Stopped: true})
+	report, err := audit.Verify(ctx, audit.Verification{DB: w.DB, Dialect: w.dialect(w.Catalogue), Verifier: public, Now: c.now, Stopped: true})
 	if err != nil {
 		return err
 	}
-	viewings, err := audit.VerifyViewings(ctx, w.DB, w.dialect(w.Addresses.Catalogue))
+	viewings, err := audit.VerifyViewings(ctx, w.DB, w.dialect(w.Catalogue))
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (c *Checker) fsck(ctx context.Context) ([]fsck.Result, error) {
 			return err
 		},
 		Replay: func(ctx context.Context) (fsck.Story, error) {
-			clips, err := audit.Replay(ctx, w.DB, w.dialect(w.Addresses.Catalogue))
+			clips, err := audit.Replay(ctx, w.DB, w.dialect(w.Catalogue))
 			return story{clips}, err
 		},
 	})

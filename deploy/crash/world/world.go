@@ -186,7 +186,7 @@ func Open(ctx context.Context, a Addresses) (_ *World, err error) {
 		return nil, err
 	}
 	w.Books = &catalogue.Catalogue{DB: w.DB, Dialect: cfg.Dialect, Log: w.Log, Actor: actor, Now: w.Clock.Logging}
-	if err := w.openStore(ctx); err != nil {
+	if err := w.openStore(); err != nil {
 		return nil, err
 	}
 	public, err := keys.LoadPublic(a.path("master"))
@@ -202,7 +202,7 @@ func Open(ctx context.Context, a Addresses) (_ *World, err error) {
 	return w, nil
 }
 
-func (w *World) openStore(ctx context.Context) error {
+func (w *World) openStore() error {
 	if w.Objects == "" {
 		d, err := dir.Open(w.path("objects"))
 		w.Store = d
@@ -223,7 +223,7 @@ func (w *World) openStore(ctx context.Context) error {
 
 // wire puts the parts together as the commands do, in one process.
 func (w *World) wire(quiet *slog.Logger) {
-	scrub := func(ctx context.Context) error { return database.Scrub(ctx, w.DB, w.dialect(w.Addresses.Catalogue)) }
+	scrub := func(ctx context.Context) error { return database.Scrub(ctx, w.DB, w.dialect(w.Catalogue)) }
 	scrubKeys := func(ctx context.Context) error { return database.Scrub(ctx, w.KeyDB, w.dialect(w.Addresses.Keys)) }
 	w.Sweeper = w.Another()
 	w.Tender = &keys.Tender{
@@ -244,7 +244,7 @@ func (w *World) Another() *retention.Sweeper {
 			{Name: "spool", Eraser: vault.Spool{Leftovers: vault.Leftovers{Folder: w.Spool()}}},
 			{Name: "store", Eraser: object.Eraser{Store: w.Store}},
 		},
-		Scrub: func(ctx context.Context) error { return database.Scrub(ctx, w.DB, w.dialect(w.Addresses.Catalogue)) },
+		Scrub: func(ctx context.Context) error { return database.Scrub(ctx, w.DB, w.dialect(w.Catalogue)) },
 	})
 }
 
