@@ -10,7 +10,10 @@ import (
 	"testing"
 )
 
-var here = regexp.MustCompile(`crashpoint\.Here\(([^)]*)\)`)
+var (
+	here = regexp.MustCompile(`crashpoint\.Here\(([^)]*)\)`)
+	good = regexp.MustCompile(`^[a-z]+(\.[a-z0-9-]+)+$`)
+)
 
 // elsewhere are files whose points the campaign's workers do not come by, with why.
 var elsewhere = map[string]string{
@@ -63,7 +66,7 @@ func TestPointsAreNamed(t *testing.T) {
 			if i > 0 && names[i-1] == name {
 				t.Errorf("%s: %s names two places", path, name)
 			}
-			if ok, err := regexp.MatchString(`^[a-z]+(\.[a-z0-9-]+)+$`, name); err != nil || !ok {
+			if !good.MatchString(name) {
 				t.Errorf("%s: %q: want SUBJECT.DONE in lower case", path, name)
 			}
 		}
