@@ -25,6 +25,7 @@ type Config struct {
 	Cameras   func() []CameraInfo // of the square that holds now
 	Clips     Clips
 	Deletions Deletions
+	Proofs    Proofs
 	Vault     Vault
 	Custody   Custody
 	Holds     Holds
@@ -214,7 +215,7 @@ func (c *Config) check() error {
 		name    string
 		missing bool
 	}{
-		{"Clips", c.Clips == nil}, {"Deletions", c.Deletions == nil}, {"Vault", c.Vault == nil}, {"Custody", c.Custody == nil}, {"Holds", c.Holds == nil}, {"HoldChanges", c.HoldChanges == nil},
+		{"Clips", c.Clips == nil}, {"Deletions", c.Deletions == nil}, {"Proofs", c.Proofs == nil}, {"Vault", c.Vault == nil}, {"Custody", c.Custody == nil}, {"Holds", c.Holds == nil}, {"HoldChanges", c.HoldChanges == nil},
 		{"Occupancy", c.Occupancy == nil}, {"Log", c.Log == nil}, {"Tiles", c.Tiles == nil}, {"Square", c.Square == nil}, {"Cameras", c.Cameras == nil}, {"Accounts", c.Accounts == nil},
 		{"Gate", c.Gate == nil}, {"Permit", c.Permit == nil}, {"Sessions", c.Sessions == nil},
 	} {

@@ -61,7 +61,7 @@ type deletionsView struct {
 	Rows []deletionRow
 }
 
-type deletionRow struct{ Camera, From, Deadline, Shredded, Deleted, Lag, Left string }
+type deletionRow struct{ Camera, From, Deadline, Shredded, Deleted, Lag, Left, Proof string }
 
 type auditView struct {
 	Rows []auditRow
@@ -226,7 +226,7 @@ func (s *Server) fillDeletions(c *gin.Context, who policy.Subject, v *squareView
 		v.Deletions.Rows = append(v.Deletions.Rows, deletionRow{
 			Camera: s.named(p.Camera).Name, From: s.local(p.From), Deadline: s.local(p.Deadline),
 			Shredded: v.W.seconds(p.ShreddedAt.Sub(p.Deadline)), Deleted: s.local(p.DeletedAt),
-			Lag: v.W.seconds(p.Lag()), Left: strconv.Itoa(p.Listed),
+			Lag: v.W.seconds(p.Lag()), Left: strconv.Itoa(p.Listed), Proof: "/api/v1/clips/" + p.Clip + "/deletion-proof",
 		})
 	}
 	return nil

@@ -133,6 +133,8 @@ func describe(err error) *Problem {
 		p := newProblem(429, "too-many-denials", "Too many refusals", "So much was refused in this session that it must wait. Ask only for what your role may see.")
 		p.retryAfter = denialEvery
 		return p
+	case errors.Is(err, ErrProofPending):
+		return retryLater("proof-pending", "The proof is not ready yet", "The log has not numbered the deletion yet. Try again in a few seconds.")
 	case errors.Is(err, policy.ErrLogUnavailable):
 		return retryLater("log-unavailable", "The audit log cannot be written", "Nothing is shown that cannot be logged. Try again later.")
 	case errors.Is(err, policy.ErrViewingClosed):

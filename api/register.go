@@ -46,6 +46,10 @@ func (s *Server) registerAPI(h huma.API) {
 	add(s, h, op("GET", pollRoute, "latest-occupancy", "Counts now", 503).says(
 		"One sample per camera and zone. stale: older than two minutes."), s.latest)
 	add(s, h, op("GET", "/api/v1/deletions", "deletions", "Proofs of deletion", 403, 404, 422, 429, 503), s.deletions)
+	add(s, h, op("GET", "/api/v1/clips/{id}/deletion-proof", "deletion-proof", "The proof that a clip was deleted", 403, 404, 409, 429, 503).file("application/json").says(
+		"A file that klarsyn verify deletion takes, offline and with the log's public key alone: the tombstone, the entries of the log that say so, "+
+			"their way to a signed checkpoint. That it is asked for is logged. 409: the clip is not deleted; detail says where it stands. "+
+			"503 with Retry-After: the log has not numbered the deletion yet."), s.deletionProof)
 	add(s, h, op("GET", "/api/v1/audit", "audit", "The audit log, newest first", 403, 422, 429, 503).says(
 		"Reading the log is itself logged, before anything is shown."), s.audit)
 	add(s, h, op("GET", "/api/v1/cameras/{id}/timeline", "timeline", "The cause of every second of a camera", 404, 422, 429, 503).says(
@@ -107,6 +111,12 @@ func (o operation) large() operation { o.MaxBodyBytes = maxDescription + 1; retu
 // yaml says that the answer is a description of a square.
 func (o operation) yaml() operation {
 	o.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{descriptionMedia: {Schema: &huma.Schema{Type: "string"}}}}}
+	return o
+}
+
+// file says that the answer is a file, kept byte by byte.
+func (o operation) file(media string) operation {
+	o.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{media: {}}}}
 	return o
 }
 

@@ -53,6 +53,9 @@ func accessTable() map[string]access {
 		"GET /api/v1/deletions":        {auth: loggedIn, action: policy.ReadDeletions},
 		"GET /api/v1/audit":            {auth: loggedIn, action: policy.ReadLog},
 
+		// The handler asks again with the camera of the clip: what may not be known of is not found.
+		"GET /api/v1/clips/:id/deletion-proof": {auth: loggedIn, action: policy.ReadDeletions},
+
 		"GET /api/v1/cameras/:id/timeline": {auth: loggedIn, action: policy.SearchClips, perCamera: true},
 		"GET /api/v1/permits":              {auth: loggedIn, action: policy.ReadPermits},
 		"GET /api/v1/permits/explain":      {auth: loggedIn, action: policy.ReadPermits},

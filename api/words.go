@@ -29,6 +29,7 @@ type words struct {
 	Player, PlayerHelp, LoggedLook, NoFootageForRole string
 	CrimeInvestigation, CrimePrevention, PublicOrder, AccidentInquiry, MissingPerson           string
 	Deletions, DeletionsHelp, NoDeletions, Unreadable, DeletedAt, Lag, Left                    string
+	Proof, SaveProof                                                                           string
 	Audit, AuditHelp, Number, Time, Event, Actor, Object, Decision                             string
 	Investigator, DashboardViewer, Auditor, Operator                                           string
 	TimesAre, Error, ToStart, NotFound                                                         string
@@ -79,7 +80,7 @@ func swedish() words {
 		CrimeInvestigation: "Utreda brott", CrimePrevention: "Förebygga brott", PublicOrder: "Allmän ordning",
 		AccidentInquiry: "Utreda olycka", MissingPerson: "Försvunnen person",
 		Deletions: "Gallring", DeletionsHelp: "Det som gallrats de senaste 24 timmarna, det nyaste först.", NoDeletions: "Inget har gallrats de senaste 24 timmarna.",
-		Unreadable: "Oläsbar efter", DeletedAt: "Borttagen", Lag: "Borta efter", Left: "Kvar",
+		Unreadable: "Oläsbar efter", DeletedAt: "Borttagen", Lag: "Borta efter", Left: "Kvar", Proof: "Bevis", SaveProof: "Spara beviset",
 		Audit: "Åtkomstlogg", AuditHelp: "De nyaste posterna. Att läsa loggen loggas också.", Number: "Nr", Time: "Tid", Event: "Händelse", Actor: "Vem",
 		Object: "Vad", Decision: "Beslut",
 		Investigator: "utredare", DashboardViewer: "antal", Auditor: "granskare", Operator: "drift",
@@ -138,7 +139,7 @@ func english() words {
 		CrimeInvestigation: "Investigate a crime", CrimePrevention: "Prevent crime", PublicOrder: "Public order",
 		AccidentInquiry: "Inquire into an accident", MissingPerson: "Missing person",
 		Deletions: "Deletions", DeletionsHelp: "What was deleted in the last 24 hours, newest first.", NoDeletions: "Nothing was deleted in the last 24 hours.",
-		Unreadable: "Unreadable after", DeletedAt: "Removed", Lag: "Gone after", Left: "Left",
+		Unreadable: "Unreadable after", DeletedAt: "Removed", Lag: "Gone after", Left: "Left", Proof: "Proof", SaveProof: "Save the proof",
 		Audit: "Access log", AuditHelp: "The newest entries. Reading the log is logged too.", Number: "No.", Time: "Time", Event: "Event", Actor: "Who",
 		Object: "What", Decision: "Decision",
 		Investigator: "investigator", DashboardViewer: "counts", Auditor: "auditor", Operator: "operator",

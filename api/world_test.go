@@ -59,7 +59,9 @@ type world struct {
 	tries    int
 	logins   int
 	changed  time.Time // of all accounts
-	held     map[string]retention.Hold
+
+	proofPending bool
+	held         map[string]retention.Hold
 }
 
 func newWorld(t *testing.T) *world {
@@ -86,7 +88,7 @@ func newWorld(t *testing.T) *world {
 				{ID: "k9", Name: "Dold", Zones: []ZoneInfo{{"z", "Z"}}},
 			}
 		},
-		Square: w.square, Clips: w, Deletions: w, Vault: w, Custody: w, Holds: w, HoldChanges: w, Occupancy: w, Log: w, Tiles: w, Accounts: w, Gate: gate,
+		Square: w.square, Clips: w, Deletions: w, Proofs: w, Vault: w, Custody: w, Holds: w, HoldChanges: w, Occupancy: w, Log: w, Tiles: w, Accounts: w, Gate: gate,
 		Permit: func(id string, v int) (policy.Permit, bool) {
 			return policy.Permit{ID: id, Version: v, Purposes: []string{policy.CrimeInvestigation, policy.AccidentInquiry}}, id == "plattan"
 		},
@@ -181,6 +183,17 @@ func (w *world) Deletions(_ context.Context, _ camera.ID, _, _ time.Time, limit 
 	p := retention.Proof{Clip: tombstone, Camera: "k1", Permit: "plattan", PermitVersion: 1, From: testNow.Add(-3 * time.Minute), To: testNow.Add(-2 * time.Minute),
 		Deadline: testNow.Add(-time.Minute), ShreddedAt: testNow.Add(-59 * time.Second), DeletedAt: testNow.Add(-58 * time.Second), Versions: 1}
 	return slices.Repeat([]retention.Proof{p}, min(limit, 3)), nil
+}
+
+// ProveDeletion proves what it is asked for: what a proof holds is the log's business.
+func (w *world) ProveDeletion(_ context.Context, clip string) ([]byte, error) {
+	if w.proofPending {
+		return nil, ErrProofPending
+	}
+	if w.dbDown {
+		return nil, errDown
+	}
+	return []byte(`{"proof of": "` + clip + `"}`), nil
 }
 
 // Open is the vault: it believes nothing but the grant.

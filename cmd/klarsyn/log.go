@@ -105,7 +105,7 @@ Run it as the user that klarsyn retain runs as.`,
 }
 
 func proofCommand(std stdio) *cobra.Command {
-	return commandGroup("proof", "Prove what the log holds", "  klarsyn proof entry --data /var/lib/klarsyn --index 17 -o entry-17.tlog-proof", proofEntryCommand(std))
+	return commandGroup("proof", "Prove what the log holds", "  klarsyn proof entry --data /var/lib/klarsyn --index 17 -o entry-17.tlog-proof", proofEntryCommand(std), proofDeletionCommand(std))
 }
 
 func proofEntryCommand(std stdio) *cobra.Command {

@@ -101,7 +101,7 @@ func openServeFor(ctx context.Context, s *site, metrics *prometheus.Registry, ho
 	sv.vault = &vault.Vault{Shelf: books, Keyring: ring, Store: s.store, Clock: s.clock}
 	sv.cutter = sv.cutterOf(books, ring)
 	sv.server, err = api.New(api.Config{
-		Cameras: func() []api.CameraInfo { return s.cameraInfos(books) }, Square: squareDesk{s, books}, Clips: books, Deletions: books,
+		Cameras: func() []api.CameraInfo { return s.cameraInfos(books) }, Square: squareDesk{s, books}, Clips: books, Deletions: books, Proofs: deletionProofs{s.log},
 		Vault:   sv.vault,
 		Custody: sv.custody(books, ring), Holds: books, HoldChanges: books,
 		Occupancy: counts{&occupancy.Store{DB: s.db.DB}, s.clock},
