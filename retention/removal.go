@@ -104,7 +104,7 @@ func (r *removal) erase(ctx context.Context, patience time.Duration, charges []C
 		case e.Err != nil:
 			r.all.add(erasing, c.ID, fmt.Errorf("removing clip %s: %w", c.ID, e.Err))
 			if hung {
-				r.stubborn.add(c.ID)
+				r.stubborn.add(c.ID, r.cfg.Timeout/2)
 			}
 		case e.Left != 0:
 			r.all.add(proving, c.ID, fmt.Errorf("clip %s: %d left: %w", c.ID, e.Left, ErrRemains))
@@ -169,12 +169,13 @@ type hang struct {
 
 const (
 	maxStubborn = 1000
+	longest     = 6 // doublings of the pause between two tries: ten minutes
 	// forget is when a clip that was not tried again is somebody else's, or gone.
 	forget = time.Hour
 )
 
 // add is guarded by the lock of the pass.
-func (s stubborn) add(id string) {
+func (s stubborn) add(id string, pause time.Duration) {
 	h, known := s[id]
 	if !known && len(s) >= maxStubborn {
 		return
@@ -182,7 +183,7 @@ func (s stubborn) add(id string) {
 	h.next = time.Now()
 	if known {
 		h.times++
-		h.next = h.next.Add(min(10*time.Minute, 10*time.Second<<min(h.times, 10)))
+		h.next = h.next.Add(pause << min(h.times, longest))
 	}
 	s[id] = h
 }

@@ -37,6 +37,7 @@ func suite(t *testing.T, open func(t testing.TB) *sql.DB, dialect string) {
 		"who deletes goes round what is left over":          chargesGoRound,
 		"a clip is in the charge of one sweeper":            oneSweeperAtATime,
 		"only who has charge ends a deletion":               onlyWhoHasChargeBuries,
+		"of twenty sweepers none acts where another does":   twentySweepers,
 		"a batch of tombstones is one transaction":          tombstonesTogether,
 		"what is held is not overdue":                       heldIsNotOverdue,
 		"a case's key stays while it may open something":    caseKeys,
