@@ -410,7 +410,7 @@ func TestSimulate(t *testing.T) {
 	}
 	if want := map[string]string{ // k1 lies in the square, and no permit lets anybody look at it
 		"k1 investigator": "read-occupancy, search", "k1 dashboard-viewer": "read-occupancy", "k1 auditor": "read-occupancy, search", "k1 operator": "read-occupancy",
-		"k1 compliance-officer": "read-occupancy, search", "k2 investigator": "read-occupancy, search, view-original for crime-prevention",
+		"k1 compliance-officer": "read-occupancy, search", "k1 investigation-lead": "read-occupancy, search", "k2 investigator": "read-occupancy, search, view-original for crime-prevention",
 	}; !maps.Equal(sights, want) {
 		t.Errorf("sights: %v, want %v", sights, want)
 	}

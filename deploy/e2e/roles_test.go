@@ -176,7 +176,7 @@ func (in *apart) objectsRefuse(t *testing.T, c clip) {
 		do   func(context.Context, *minio.Core) error
 	}{
 		"ingest reads": {"ingest", get}, "ingest lists": {"ingest", list}, "ingest deletes": {"ingest", remove},
-		"serve puts": {"serve", put}, "serve lists": {"serve", list}, "serve deletes": {"serve", remove},
+		"serve lists": {"serve", list}, "serve deletes": {"serve", remove},
 		"retain reads": {"retain", get}, "retain puts": {"retain", put},
 		"fsck puts": {"fsck", put}, "fsck deletes": {"fsck", remove},
 	} {
@@ -200,8 +200,10 @@ func (in *apart) databaseRefuses(t *testing.T) {
 		{"ingest", "klarsyn", "reads sessions", `SELECT * FROM identity_session`},
 		{"ingest", "klarsyn", "alters a table", `ALTER TABLE catalogue_clip ADD COLUMN more TEXT`},
 		{"ingest", "klarsyn_keys", "gets into the key store", `SELECT 1`},
-		{"serve", "klarsyn", "commits a clip", `UPDATE catalogue_clip SET state = 'committed'`},
+		{"serve", "klarsyn", "commits a clip", `UPDATE catalogue_clip SET state = 'committed' WHERE state = 'pending'; UPDATE catalogue_clip SET size = size + 1`},
 		{"serve", "klarsyn", "reserves a clip", `INSERT INTO catalogue_clip (id) VALUES ('x')`},
+		{"serve", "klarsyn", "gives a part a longer life", `INSERT INTO catalogue_clip (id, camera, permit, permit_version, start_us, end_us, deadline_us, state, key_day, object_key, codec, node, parent)
+			SELECT 'x', camera, permit, permit_version, start_us, end_us, deadline_us + 1, 'pending', key_day, 'clips/x', codec, node, id FROM catalogue_clip WHERE state = 'committed' LIMIT 1`},
 		{"serve", "klarsyn", "destroys a header", `DELETE FROM catalogue_header`},
 		{"serve", "klarsyn", "changes the log", `UPDATE audit_leaf SET entry = ''`},
 		{"serve", "klarsyn", "takes an entry back", `DELETE FROM audit_pending`},

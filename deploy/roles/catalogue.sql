@@ -75,6 +75,35 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER catalogue_cut_inherits BEFORE INSERT ON catalogue_clip
     FOR EACH ROW WHEN (NEW.parent <> '') EXECUTE FUNCTION catalogue_cut_inherits();
+-- And of clips it makes and stores parts only; what was recorded is ingest's to end.
+CREATE OR REPLACE FUNCTION catalogue_serve_cuts() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_user <> TG_ARGV[0] THEN
+        RETURN NEW;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        IF COALESCE(NEW.parent, '') = '' THEN
+            RAISE EXCEPTION 'permission denied: serve makes parts of clips, and records none';
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF OLD.parent = '' AND (NEW.size <> OLD.size OR NEW.plain_size <> OLD.plain_size OR NEW.object_version <> OLD.object_version
+            OR NEW.sha256 IS DISTINCT FROM OLD.sha256 OR NEW.state NOT IN (OLD.state, 'deleting')) THEN
+        RAISE EXCEPTION 'permission denied: serve changes nothing of what was recorded';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER catalogue_serve_cuts BEFORE INSERT OR UPDATE OF state, size, plain_size, sha256, object_version ON catalogue_clip
+    FOR EACH ROW EXECUTE FUNCTION catalogue_serve_cuts(:'serve');
+-- A header is destroyed with its clip, or when a deadline passes under a hold, and not before.
+CREATE OR REPLACE FUNCTION catalogue_header_dies() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM catalogue_clip c WHERE c.id = OLD.clip AND c.cased_us = 0 AND c.state IN ('pending', 'committed', 'partial')) THEN
+        RAISE EXCEPTION 'permission denied: what opens a clip is destroyed with the clip';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE OR REPLACE TRIGGER catalogue_header_dies BEFORE DELETE ON catalogue_header FOR EACH ROW EXECUTE FUNCTION catalogue_header_dies();
 CREATE OR REPLACE FUNCTION catalogue_clip_due() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.state <> 'lost' AND NEW.holds > 0 THEN
