@@ -19,6 +19,7 @@ const Forward = 24 * time.Hour
 type Clock struct {
 	wall func() time.Time
 	mono func() time.Duration
+	mu   sync.RWMutex // over base and doubted, which witnesses may put right
 	// base is the time at mono() = 0: the system clock, or the last log entry if that is later.
 	base time.Time
 	// last is the time of the newest log entry when the clock was made; zero if there was none.
@@ -27,6 +28,7 @@ type Clock struct {
 	// than Forward and nobody vouched for it; else zero.
 	doubted      time.Duration
 	seen, logged given // by Reading and Logging
+	others       witnesses
 }
 
 // given is the latest time that was given out, and when. What is later goes on from there: a clock that was
@@ -72,7 +74,17 @@ func newClock(wall func() time.Time, mono func() time.Duration, last time.Time, 
 }
 
 // steady is the time that has passed by the monotonic clock.
-func (c *Clock) steady() time.Time { return c.base.Add(c.mono()) }
+func (c *Clock) steady() time.Time {
+	steady, _ := c.standing()
+	return steady
+}
+
+// standing is the steady time, and how far the system clock was ahead of the log at start if nobody vouched for it yet.
+func (c *Clock) standing() (steady time.Time, doubted time.Duration) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.base.Add(c.mono()), c.doubted
+}
 
 // Now is the time to stamp things with: the system clock, never behind the steady one, never going back.
 func (c *Clock) Now() time.Time { return c.Reading() }
@@ -90,9 +102,10 @@ func (c *Clock) Reading() time.Time {
 // log is what the system clock is held against at the next start, and a log that had followed would
 // vouch for the leap then.
 func (c *Clock) Logging() time.Time {
-	now, steady := c.wall().UTC(), c.steady()
+	now := c.wall().UTC()
+	steady, doubted := c.standing()
 	switch {
-	case c.doubted > 0:
+	case doubted > 0:
 		now = c.last.Add(c.mono())
 	case steady.After(now), now.Sub(steady) > Forward:
 		now = steady
@@ -114,24 +127,44 @@ func (c *Clock) Receiving() time.Time {
 
 // Doubted reports whether the system clock stood more than Forward after the last log entry when the clock
 // was made, and nobody vouched for it.
-func (c *Clock) Doubted() bool { return c.doubted > 0 }
+func (c *Clock) Doubted() bool {
+	_, doubted := c.standing()
+	return doubted > 0
+}
 
-// Deleting is the time to delete by. It fails with ErrClock while the system clock is more than Forward
-// ahead of the last log entry at start, or of the steady clock since, and nobody vouched for it.
+// Deleting is the time to delete by. With witnesses whose word is fresh two clocks must have reached it; without, it is the
+// system clock's: a store that is away stops no deletion. It fails with ErrClock while no two clocks agree, and while the time
+// is more than Forward ahead of the last log entry at start, or of the steady clock since, and nobody vouched for it.
 func (c *Clock) Deleting() (time.Time, error) {
 	now := c.wall().UTC()
-	steady := c.steady()
-	if c.doubted > 0 {
+	steady, doubted := c.standing()
+	limit := steady.Add(Forward)
+	if doubted > 0 {
+		limit = c.last.Add(c.mono()).Add(Forward)
+	}
+	own := now
+	if steady.After(own) {
+		own = steady
+	}
+	if len(c.told()) > 0 {
+		return c.agreed(own, limit)
+	}
+	if doubted > 0 {
 		return time.Time{}, fmt.Errorf("%w: it stood %s after the last log entry at start; check it, then start with --trust-clock",
-			ErrClock, c.doubted.Round(time.Second))
+			ErrClock, doubted.Round(time.Second))
 	}
 	if leap := now.Sub(steady); leap > Forward {
 		return time.Time{}, fmt.Errorf("%w: it leapt ahead by %s; check it, then restart with --trust-clock", ErrClock, leap.Round(time.Second))
 	}
-	if steady.After(now) {
-		now = steady
+	return own, nil
+}
+
+// Proving is the time to date proofs by: that of deletion, else that of the log, which follows no leap.
+func (c *Clock) Proving() time.Time {
+	if now, err := c.Deleting(); err == nil {
+		return now.Truncate(time.Microsecond)
 	}
-	return now, nil
+	return c.Logging()
 }
 
 // Behind is how far the system clock is behind the steady one: more than a little means that it was set back.

@@ -96,7 +96,7 @@ func (r *removal) erase(ctx context.Context, patience time.Duration, charges []C
 	cancel()
 	crashpoint.Here("delete.listed")
 
-	now := r.cfg.Clock.Logging() // as the log is stamped: a clock that leapt must not date a proof
+	now := r.cfg.Clock.Proving() // a clock that leapt must not date a proof
 	var stones []Tombstone
 	r.mu.Lock()
 	for i, c := range charges {

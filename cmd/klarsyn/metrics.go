@@ -145,6 +145,7 @@ func (in *ingest) meter(m meter) {
 
 // meter adds what a retain counts.
 func (re *retain) meter(m meter) {
+	re.sweeperMeter(m)
 	m.counter("klarsyn_clips_deleted_total", "Clips deleted, with a listing that proves it.", func() int64 { return re.sweeper.Stats().Deleted })
 	m.gauge("klarsyn_audit_growth", "Entries that the audit log got in the last hour.", re.growth.lately.Load)
 	m.gauge("klarsyn_audit_growth_alarm", "1 while that is more than log_alarm in square.yaml.", re.growth.alarm)
@@ -166,13 +167,7 @@ func (s *site) meter(m meter) {
 		}
 		return 1
 	})
-	m.question("klarsyn_oldest_overdue_seconds", "How long ago the oldest undeleted clip was due; 0 when none is overdue.", func(ctx context.Context) (float64, error) {
-		oldest, err := s.catalogue("service:metrics").OldestUndeleted(ctx)
-		if err != nil || oldest.IsZero() {
-			return 0, err
-		}
-		return max(0, s.clock.Reading().Sub(oldest).Seconds()), nil
-	})
+	s.retentionMeter(m)
 	m.question("klarsyn_audit_entries", "Numbered entries of the audit log.", func(ctx context.Context) (float64, error) {
 		n, err := s.log.Size(ctx)
 		return float64(n), err

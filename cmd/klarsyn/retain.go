@@ -23,6 +23,7 @@ type retain struct {
 	keyDB       rows // its DB is nil if the key store cannot be opened
 	books       *catalogue.Catalogue
 	sweeper     *retention.Sweeper
+	lags        *lags
 	tender      *keys.Tender // nil if no keys can be minted
 	ring        *keys.Ring   // the master key that keys are sealed under
 	reaper      *object.Reaper
@@ -77,8 +78,9 @@ type reaping struct{ age, every time.Duration }
 func openRetain(ctx context.Context, s *site, r reaping) *retain {
 	books := s.catalogueOver(s.deletionLog, retainActor)
 	re := &retain{site: s, books: books, growth: &growth{log: s.deletionLog, limit: s.square.logAlarm, now: s.clock.Logging, logger: s.logger}}
+	re.lags = newLags()
 	re.sweeper = retention.NewSweeper(retention.SweeperConfig{
-		Ledger: books, Clock: s.clock, Log: s.logger,
+		Ledger: books, Clock: s.clock, Lags: re.lags, Log: s.logger,
 		Eraser: s.places(),
 		Scrub:  s.db.scrub,
 	})
@@ -90,6 +92,7 @@ func openRetain(ctx context.Context, s *site, r reaping) *retain {
 		Rows: books, Spool: s.layout.spool(), Scrub: s.db.scrub, Now: s.clock.Receiving, Log: s.logger,
 	}
 	re.faults.add(s.logger, "audit log", s.keyErr)
+	re.faults.add(s.logger, "legal holds", s.checkLegalHolds(ctx))
 	re.faults.add(s.logger, "day keys", re.openKeys(ctx))
 	return re
 }
@@ -168,6 +171,7 @@ func (re *retain) run(ctx context.Context) error {
 	parts.Go(func() { re.faults.add(logger, "old backgrounds", re.backgrounds.Run(ctx)) })
 	parts.Go(func() { re.faults.add(logger, "legal holds", re.barrier.Run(ctx)) })
 	parts.Go(func() { re.expirePermits(ctx) })
+	parts.Go(func() { (&clockWatch{site: re.site}).began().run(ctx) })
 	if re.growth != nil {
 		parts.Go(func() { re.growth.run(ctx) })
 	}

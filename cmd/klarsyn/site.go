@@ -224,6 +224,10 @@ func openSite(ctx context.Context, o siteOptions) (_ *site, err error) {
 		return nil, err
 	}
 	s.clock = retention.NewClock(o.wall, last, o.trustClock)
+	if o.rights&s3.Erase != 0 { // who deletes
+		s.clock.Among(s.witnesses()...)
+		s.clock.Ask(ctx)
+	}
 	cfg.Now = s.clock.Logging // the log must not vouch for a clock that leapt
 	if s.deletionLog, err = audit.New(cfg); err != nil {
 		return nil, err
@@ -251,7 +255,7 @@ func (s *site) checkClock(ctx context.Context) error {
 	if behind := s.clock.Behind(); behind > retention.ClockTolerance {
 		what = fmt.Sprintf("the system clock is %s behind the last log entry; deadlines go by the later of the two", behind.Round(time.Second))
 	}
-	if _, err := s.clock.Deleting(); err != nil {
+	if err := s.clock.Fault(); err != nil {
 		what, state = err.Error(), policy.ClockDoubted
 	}
 	if what == "" {

@@ -166,7 +166,7 @@ func descriptionsAreServed(t *testing.T, stranger, investigator *visitor) {
 		"/readyz":       nil,
 		"/openapi.json": {`"3.1.`, "/api/v1/clips/{id}/media", "/api/v1/occupancy", "/api/v1/deletions", "/api/v1/audit"},
 		"/metrics": {"klarsyn_frames_total", "klarsyn_gaps_total", "klarsyn_clips_committed_total", "klarsyn_clip_bytes_total", "klarsyn_samples_total",
-			"klarsyn_vision_restarts_total", "klarsyn_oldest_overdue_seconds", "klarsyn_audit_entries"},
+			"klarsyn_vision_restarts_total", "klarsyn_retention_oldest_overdue_seconds", "klarsyn_audit_entries"},
 		"/": {"<html", "lang="},
 	} {
 		a := stranger.get(path, nil)

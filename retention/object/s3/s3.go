@@ -47,8 +47,10 @@ type Store struct {
 	bucket string
 	name   string // of the store in errors: endpoint and bucket
 	close  func()
-	proofs atomic.Int32 // the rights that were probed
-	locks  atomic.Int32 // what is known of the bucket's object lock
+	// transport is for the one question that needs no signature.
+	transport *http.Transport
+	proofs    atomic.Int32 // the rights that were probed
+	locks     atomic.Int32 // what is known of the bucket's object lock
 }
 
 var _ object.Store = (*Store)(nil)
@@ -80,7 +82,7 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("object store %s: %w", cfg.Endpoint, err)
 	}
-	return &Store{core: *core, bucket: cfg.Bucket, name: cfg.Endpoint + "/" + cfg.Bucket, close: transport.CloseIdleConnections}, nil
+	return &Store{core: *core, bucket: cfg.Bucket, name: cfg.Endpoint + "/" + cfg.Bucket, close: transport.CloseIdleConnections, transport: transport}, nil
 }
 
 // Close lets go of idle connections.
