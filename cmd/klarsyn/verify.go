@@ -19,7 +19,7 @@ import (
 
 func verifyCommand(std stdio) *cobra.Command {
 	return commandGroup("verify", "Check the log, or a proof from it, without trusting whoever wrote it", "  klarsyn verify log --dir log-2026-11 --key audit.pub",
-		verifyLogCommand(std), verifyEntryCommand(std), verifyDeletionCommand(std))
+		verifyLogCommand(std), verifyEntryCommand(std), verifyDeletionCommand(std), verifyAbsenceCommand(std))
 }
 
 func verifyLogCommand(std stdio) *cobra.Command {

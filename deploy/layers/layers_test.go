@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"policy/audit/leaf":      nil,
 	"policy/audit/verify":    {"policy/audit/leaf", "policy/audit/replay"},
 	"policy/audit/replay":    {"policy/audit/leaf"},
+	"policy/audit/absence":   {"policy/audit/leaf", "policy/audit/replay"},
 	"policy/audit/witness":   {"policy/audit/durable", "policy/audit/leaf", "policy/audit/verify"},
 	"policy/audit/durable":   nil,
 	"policy/audit/audittest": {"policy/audit/leaf", "policy/audit/verify"},

@@ -164,10 +164,11 @@ func holdsOf(ctx context.Context, tx *sql.Tx, clip string, first, last int64) ([
 	return chosen, nil
 }
 
+const leafColumns = `seq, id, sequenced, at, event, actor, object, kase, entry`
+
 // leavesOf reads the leaves of a condition in their order.
 func leavesOf(ctx context.Context, tx *sql.Tx, where string, args ...any) ([]storedLeaf, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT seq, id, sequenced, at, event, actor, object, kase, entry FROM audit_leaf
-		WHERE `+where+` ORDER BY seq`, args...) //nolint:gosec // the conditions are written above
+	rows, err := tx.QueryContext(ctx, `SELECT `+leafColumns+` FROM audit_leaf WHERE `+where+` ORDER BY seq`, args...) //nolint:gosec // the conditions are written above
 	if err != nil {
 		return nil, fmt.Errorf("read leaves: %w", err)
 	}

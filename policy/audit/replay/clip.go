@@ -77,7 +77,7 @@ type hold struct {
 func (c *clip) move(to State) {
 	for i := int(c.state) + 1; i < len(states); i++ {
 		if states[i] == to {
-			c.state = uint8(i) //nolint:gosec // there are seven
+			c.state = uint8(i)
 			return
 		}
 	}

@@ -190,6 +190,9 @@ func (w *walk) entry(index int64, l hashed, sure bool) {
 	if sure {
 		w.last = l.Sequenced
 	}
+	if sure && w.options.Each != nil {
+		w.options.Each(index, l.Leaf)
+	}
 	if l.Event == PrunedEvent && sure {
 		w.saidPruned = pruningOf(l.Details())
 	}

@@ -27,6 +27,9 @@ type Options struct {
 	First     bool       // stop at the first problem
 	// Workers read and hash beside each other; 0: one for each processor.
 	Workers int
+	// Each is given the entries that the log still has, in their order, as they are checked; nil: nobody is. What it made of
+	// them is worth nothing if the report has problems.
+	Each func(index int64, l leaf.Leaf)
 	// Progress is told from time to time how many entries of how many are checked; nil: nobody is.
 	Progress func(done, of int64)
 }

@@ -30,6 +30,18 @@ type Store struct {
 // it follows.
 func Open(root string) (*Store, error) { return open(root, linux) }
 
+// Existing is the store of a directory that is there, for who only lists it: it makes and tries nothing.
+func Existing(root string) (*Store, error) {
+	info, err := os.Stat(root)
+	if err == nil && !info.IsDir() {
+		err = syscall.ENOTDIR
+	}
+	if err != nil {
+		return nil, fmt.Errorf("object directory %s: %w", root, err)
+	}
+	return &Store{root: filepath.Clean(root), sync: syncFolder}, nil
+}
+
 func open(root string, sys system) (*Store, error) {
 	s := &Store{root: filepath.Clean(root), sync: syncFolder}
 	err := os.MkdirAll(s.root, 0o770)
