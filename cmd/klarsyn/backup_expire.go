@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,8 @@ import (
 
 	"klarsyn/policy"
 	"klarsyn/policy/audit/durable"
+	"klarsyn/retention/catalogue"
+	"klarsyn/retention/fsck"
 )
 
 // backupConfig is what the configuration says of backups.
@@ -168,4 +171,22 @@ func backupWarnings(s backupSettings, versions []policy.Version, now time.Time) 
 		}
 	}
 	return warnings
+}
+
+// warnOfBackups has the check of keys say so: a data directory without a configuration has no backups to tell of.
+func warnOfBackups(ctx context.Context, l layout, books *catalogue.Catalogue, results []fsck.Result, now time.Time) error {
+	s, err := loadSquare(l.config())
+	if err != nil {
+		return nil //nolint:nilerr // who checks need not be allowed to read it
+	}
+	versions, err := books.Versions(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range results {
+		if results[i].ID == "I10" {
+			results[i].Warnings = append(results[i].Warnings, backupWarnings(s.backup, versions, now)...)
+		}
+	}
+	return nil
 }

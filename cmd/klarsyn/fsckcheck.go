@@ -72,6 +72,9 @@ func checkAll(ctx context.Context, l layout, a addresses, o fsckOptions) ([]fsck
 	if err != nil {
 		return nil, err
 	}
+	if err := warnOfBackups(ctx, l, books.Catalogue, results, now); err != nil {
+		return nil, err
+	}
 	logged, err := checkLog(ctx, l, db, now)
 	if err != nil {
 		return nil, err

@@ -78,7 +78,7 @@ Try it:  klarsyn demo`,
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCommand(std), initCommand(std), serveCommand(std), ingestCommand(std), retainCommand(std),
-		applyCommand(std), diffCommand(std), getCommand(std), permitCommand(std), loginCommand(std), accountCommand(std), fsckCommand(std), keysCommand(std), backupCommand(std), logCommand(std), proofCommand(std), verifyCommand(std), witnessCommand(std), simCommand(std), versionCommand(std))
+		applyCommand(std), diffCommand(std), getCommand(std), permitCommand(std), loginCommand(std), accountCommand(std), fsckCommand(std), keysCommand(std), backupCommand(std), restoreCommand(std), logCommand(std), proofCommand(std), verifyCommand(std), witnessCommand(std), simCommand(std), versionCommand(std))
 	return root
 }
 

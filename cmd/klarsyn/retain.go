@@ -85,7 +85,7 @@ func openRetain(ctx context.Context, s *site, r reaping) *retain {
 		Scrub:  s.db.scrub,
 	})
 	re.reaper = &object.Reaper{
-		Store: s.store, Owners: books, Prefix: "clips/", Age: r.age, Every: r.every, Now: time.Now, Log: s.logger,
+		Store: s.store, Owners: answered{books}, Prefix: "clips/", Age: r.age, Every: r.every, Now: time.Now, Log: s.logger,
 	}
 	re.barrier = &retention.Barrier{Book: books, Store: legalHolds{s.store}, Log: s.logger}
 	re.backgrounds = &vault.BackgroundReaper{

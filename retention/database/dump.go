@@ -37,7 +37,7 @@ func DumpPostgres(ctx context.Context, address, snapshot, path string) error {
 	defer f.Close()
 	// Where rows are guarded by policies the backup's role is shown all of them, or what it lacks is missed by who checks the log.
 	args := []string{"--format=custom", "--data-only", "--no-password", "--lock-wait-timeout=15s", "--enable-row-security",
-		"--exclude-table=*_migrations", "--snapshot=" + snapshot}
+		"--exclude-table=*_migrations", "--exclude-table=*_epoch", "--schema=public", "--snapshot=" + snapshot}
 	if err := postgresProgram(ctx, dumper, args, env, f); err != nil {
 		return errors.Join(fmt.Errorf("dumping a database: %w", err), os.Remove(path))
 	}

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"klarsyn/policy"
+	"klarsyn/policy/audit"
+	"klarsyn/policy/audit/verify"
+	"klarsyn/policy/identity"
+	"klarsyn/retention"
+	"klarsyn/retention/catalogue"
+	"klarsyn/retention/database"
+	"klarsyn/retention/keys"
+	"klarsyn/retention/vault"
+)
+
+// exportedLog is a directory that klarsyn log export wrote.
+type exportedLog struct{ fs.FS }
+
+func (l exportedLog) ReadFile(name string) ([]byte, error) { return fs.ReadFile(l.FS, name) }
+
+// readNewer reads the newest copy of the log, if one was given, entry by entry, and holds it against where the log ended.
+func (r *restore) readNewer(ctx context.Context, signed string) error {
+	if r.o.log == "" {
+		return nil
+	}
+	if r.rows == nil { // the rows that are there say where
+		return r.readNewerThanRows(ctx)
+	}
+	return r.readLog(ctx, r.o.log, signed)
+}
+
+// readNewerThanRows is readNewer for who reconciles the rows that are there.
+func (r *restore) readNewerThanRows(ctx context.Context) (err error) {
+	if r.at.catalogue == "" {
+		if _, err := os.Stat(r.layout.catalogue()); err != nil {
+			return usageError{fmt.Errorf("there is no catalogue to reconcile: %w", err)}
+		}
+	}
+	db, err := openRows(ctx, r.layout.catalogue(), r.at.catalogue, true, catalogueTables())
+	if err != nil {
+		return err
+	}
+	signed, err := newestCheckpoint(ctx, db)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return err
+	}
+	return r.readLog(ctx, r.o.log, signed)
+}
+
+func (r *restore) readLog(ctx context.Context, dir, signed string) error {
+	report, err := verify.Dir(ctx, dir, verify.Options{Keys: []string{r.trusted}})
+	if err != nil {
+		return fmt.Errorf("--log %s: %w", dir, err)
+	}
+	if len(report.Problems) > 0 {
+		return fmt.Errorf("the log in %s is not whole, and nothing is put back by it: %s: %s", dir, report.Problems[0].Place, report.Problems[0].What)
+	}
+	if r.newer, err = audit.NewNewer(exportedLog{os.DirFS(dir)}, signed); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	return nil
+}
+
+// readOld reads the log of the catalogue that was moved aside, where no newer one was given: what it knew of deletions must not be
+// forgotten because its file was replaced.
+func (r *restore) readOld(ctx context.Context) error {
+	if r.rows == nil {
+		return nil
+	}
+	var old rows
+	var err error
+	if r.at.catalogue == "" {
+		file := r.asideFile(r.layout.catalogue())
+		r.said.Aside = append(r.said.Aside, existing(file, r.asideFile(r.layout.keyStore()))...)
+		if _, statErr := os.Stat(file); statErr != nil {
+			return nil
+		}
+		old.dialect = database.SQLite
+		old.DB, err = database.ReadSQLite(ctx, file)
+	} else {
+		old.dialect = database.Postgres
+		var there bool
+		old.DB, there, err = r.oldSchema(ctx)
+		if err == nil && !there {
+			return nil
+		}
+		if there {
+			r.said.Aside = append(r.said.Aside, "schema "+r.asideSchema())
+		}
+	}
+	if err == nil {
+		defer old.Close()
+		err = r.readOldLog(ctx, old)
+	}
+	if errors.Is(err, audit.ErrForked) {
+		return err
+	}
+	if err != nil {
+		r.logger.Error("the log of the catalogue that was moved aside cannot be used", "err", err)
+	}
+	return nil
+}
+
+func existing(files ...string) []string {
+	var there []string
+	for _, f := range files {
+		if _, err := os.Stat(f); err == nil {
+			there = append(there, f)
+		}
+	}
+	return there
+}
+
+// oldSchema opens what was moved aside on a server.
+func (r *restore) oldSchema(ctx context.Context) (*sql.DB, bool, error) {
+	u, err := url.Parse(r.at.catalogue)
+	if err != nil {
+		return nil, false, err
+	}
+	q := u.Query()
+	q.Set("search_path", `"`+r.asideSchema()+`"`)
+	u.RawQuery = q.Encode()
+	db, err := database.OpenPostgres(ctx, u.String())
+	if err != nil {
+		return nil, false, err
+	}
+	var there bool
+	err = db.QueryRowContext(ctx, `SELECT to_regclass('audit_sequencer') IS NOT NULL`).Scan(&there)
+	if err != nil || !there {
+		return nil, false, errors.Join(err, db.Close())
+	}
+	return db, true, nil
+}
+
+func (r *restore) readOldLog(ctx context.Context, old rows) error {
+	log, err := audit.New(audit.Config{DB: old.DB, Dialect: old.dialect})
+	if err != nil {
+		return err
+	}
+	if r.waiting, err = audit.Waiting(ctx, old.DB); err != nil {
+		return err
+	}
+	if r.newer != nil {
+		return nil // what was given goes first
+	}
+	dir := filepath.Join(r.layout.root, "restoring.log")
+	if _, err := log.Export(ctx, audit.Export{Dir: dir, Keys: []string{r.trusted}}); err != nil {
+		return err
+	}
+	return r.readLog(ctx, dir, r.rows.Log.Checkpoint)
+}
+
+// entries goes through what was done since the backup was made.
+func (r *restore) entries(visit func(policy.Entry) error) error {
+	seen := map[string]bool{}
+	if r.newer != nil {
+		for e, err := range r.newer.Entries() {
+			if err != nil {
+				return err
+			}
+			seen[e.ID] = true
+			if err := visit(e.Entry); err != nil {
+				return err
+			}
+		}
+	}
+	for _, e := range r.waiting {
+		if !seen[e.ID] {
+			if err := visit(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// replay does to rows and keys what was done since, in one transaction of the rows. Keys come first: a key that is destroyed again
+// is destroyed, whatever becomes of the rest.
+func (r *restore) replay(ctx context.Context) error {
+	books, log, clock, err := r.books(ctx)
+	if err != nil {
+		return err
+	}
+	if r.rows != nil {
+		if err := books.Close(ctx, r.closed()); err != nil {
+			return err
+		}
+	}
+	seals, err := r.seal(ctx, books, clock)
+	if err != nil {
+		return err
+	}
+	if err := r.destroyKeys(ctx); err != nil {
+		return err
+	}
+	tx, err := r.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if r.newer != nil {
+		if err := log.Adopt(ctx, tx, r.newer); err != nil {
+			return err
+		}
+		r.said.Known = r.newer.Newest.Time
+	}
+	for _, e := range r.waiting {
+		known, err := audit.Known(ctx, tx, e.ID)
+		if err == nil && !known {
+			err = log.Append(ctx, tx, e)
+		}
+		if err != nil {
+			return err
+		}
+		r.said.Known = e.Time
+	}
+	r.said.Replayed, err = books.Replay(ctx, tx, r.entries, catalogue.Rebuilding{Seals: seals, PlainSize: vault.PlainSize, Backup: r.id()})
+	if err != nil {
+		return err
+	}
+	if _, err := identity.Distrust(ctx, tx, r.said.Replayed.Accounts, time.Now()); err != nil {
+		return err
+	}
+	result := "replayed from the log"
+	if r.newer == nil && len(r.waiting) == 0 {
+		result = "what was deleted since is unknown"
+	}
+	entries := []policy.Entry{policy.DeletionsReplayedEntry(books.Actor, r.id(), r.said.Replayed.Shredded, result)}
+	if r.rows != nil {
+		entries = append([]policy.Entry{policy.BackupRestoredEntry(books.Actor, r.id(), r.sum, r.rows.Made)}, entries...)
+	}
+	for _, e := range entries {
+		if err := log.Append(ctx, tx, e); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// destroyKeys destroys again the keys that were destroyed since.
+func (r *restore) destroyKeys(ctx context.Context) error {
+	ring := &keys.Store{DB: r.keyDB.DB}
+	return r.entries(func(e policy.Entry) error {
+		var err error
+		switch e.Event {
+		case policy.DayKeyDestroyed:
+			if day, ok := policy.DayKeyOf(e); ok {
+				_, err = ring.Destroy(ctx, keys.Key{Permit: day.Permit, Day: day.Day})
+			}
+		case policy.CaseKeyDestroyed:
+			_, err = ring.DestroyCase(ctx, e.Case, e.Time)
+		}
+		return err
+	})
+}
+
+// seal makes copies of what opens the clips of holds that were placed since. Who cannot open day keys cannot: then nothing is
+// opened to anybody, since the clips would go at their deadline although a case needs them.
+func (r *restore) seal(ctx context.Context, books *catalogue.Catalogue, clock *retention.Clock) (map[string]map[string]retention.SealedKey, error) {
+	since, err := catalogue.HeldSince(r.entries)
+	if err != nil {
+		return nil, err
+	}
+	seals := map[string]map[string]retention.SealedKey{}
+	for _, h := range since {
+		clips, err := books.Keepable(ctx, h.IDs)
+		if err != nil || len(clips) == 0 {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		custody, err := r.custody(books, clock)
+		if err == nil {
+			seals[h.ID], err = custody.Again(ctx, h.Case, clips)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("hold %s of case %s was placed after the backup was made, and %d of its clips cannot be held again: everything stays closed; repeat this where master/master.key and the day keys are: %w", h.ID, h.Case, len(clips), err)
+		}
+	}
+	return seals, nil
+}
+
+func (r *restore) custody(books *catalogue.Catalogue, clock *retention.Clock) (*vault.Custody, error) {
+	masters := &keys.Ring{Load: func() (keys.Sealer, []keys.Opener, error) { return openMasters(r.layout, r.at, mintsAndOpens) }}
+	if err := masters.Reload(); err != nil {
+		return nil, err
+	}
+	ring := &keys.Store{DB: r.keyDB.DB, Sealer: masters, Opener: masters, Now: clock.Logging}
+	return &vault.Custody{Vault: &vault.Vault{Shelf: books, Keyring: ring, Clock: clock}, Keys: ring, Minted: books.LogCaseKeyMinted, Now: clock.Logging}, nil
+}

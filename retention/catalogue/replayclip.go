@@ -1,0 +1,242 @@
+package catalogue
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"time"
+
+	"klarsyn/camera"
+	"klarsyn/policy"
+	"klarsyn/retention"
+)
+
+// reserved gives a clip that the backup does not know its row again. What opened it lay in the rows that were lost.
+func (r *replay) reserved(ctx context.Context, e policy.Entry) error {
+	id := named(e, policy.KindClip)
+	if _, err := oneClip(ctx, r.tx, `WHERE id = $1`, id); !errors.Is(err, retention.ErrNotFound) {
+		return err
+	}
+	from, err1 := time.Parse(time.RFC3339Nano, e.Details["from"])
+	deadline, err2 := time.Parse(time.RFC3339Nano, e.Details["deadline"])
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	cam := camera.ID(e.Details["camera"])
+	r.said.Rebuilt++
+	r.fresh[id] = true
+	_, err := r.exec(ctx, `INSERT INTO catalogue_clip
+		(id, camera, permit, permit_version, start_us, deadline_us, state, key_day, object_key, codec, node, parent)
+		VALUES ($1, $2, $3, $4, $5, $6, 'pending', $7, $8, '', '', $9)`,
+		id, cam, e.Permit, e.PermitVersion, micros(from), micros(deadline), from.UTC().Format(time.DateOnly),
+		retention.ObjectKey(cam, from, id), e.Details["parent"])
+	return err
+}
+
+// stored says what is known of a clip that was open when the backup was made, or that it does not know.
+func (r *replay) stored(ctx context.Context, e policy.Entry) error {
+	state := retention.Committed
+	if e.Event == policy.ClipPartial {
+		state = retention.Partial
+	}
+	sum := e.Details["sha256"]
+	if sum == "" && len(e.Hashes) > 0 {
+		sum = e.Hashes[0]
+	}
+	hash, err1 := hex.DecodeString(sum)
+	size, err2 := strconv.ParseInt(e.Details["size"], 10, 64)
+	to, err3 := time.Parse(time.RFC3339Nano, e.Details["to"])
+	frames, err4 := strconv.Atoi(e.Details["frames"])
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return err
+	}
+	id := named(e, policy.KindClip)
+	n, err := r.exec(ctx, `UPDATE catalogue_clip SET state = $1, size = $2, plain_size = $3, sha256 = $4, end_us = $5, frames = $6
+		WHERE id = $7 AND state = 'pending'`, state, size, r.PlainSize(size), hash, micros(to), frames, id)
+	if err == nil && n > 0 && !r.fresh[id] {
+		r.said.Stored++
+	}
+	return err
+}
+
+func (r *replay) lost(ctx context.Context, e policy.Entry) error {
+	id := named(e, policy.KindClip)
+	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END
+		WHERE id = $1 AND state IN ('pending', 'committed', 'partial')`, id); err != nil {
+		return err
+	}
+	return r.forget(ctx, id)
+}
+
+func (r *replay) forget(ctx context.Context, clip string) error {
+	_, err := r.exec(ctx, `DELETE FROM catalogue_header WHERE clip = $1`, clip)
+	return err
+}
+
+// heldOver is a deadline that passed under a hold.
+func (r *replay) heldOver(ctx context.Context, e policy.Entry) error {
+	id := named(e, policy.KindClip)
+	clip, err := oneClip(ctx, r.tx, `WHERE id = $1`, id)
+	if errors.Is(err, retention.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET cased_us = $1 WHERE id = $2 AND cased_us = 0`, micros(e.Time), id); err != nil || clip.KeyCase != "" {
+		return err
+	}
+	return r.forget(ctx, id)
+}
+
+// shredded makes unreadable again what was. Its bytes go the way of all that is being deleted: somebody may have put them back, too.
+func (r *replay) shredded(ctx context.Context, e policy.Entry) error {
+	id := named(e, policy.KindClip)
+	deadline, err := time.Parse(time.RFC3339Nano, e.Details["deadline"])
+	if err != nil {
+		return err
+	}
+	n, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'deleting', shredded_us = $1, deadline_us = CASE WHEN deadline_us > $2 THEN $2 ELSE deadline_us END
+		WHERE id = $3 AND state NOT IN ('deleting', 'deleted')`, micros(e.Time), micros(deadline), id)
+	if err != nil {
+		return err
+	}
+	if n > 0 && !r.fresh[id] {
+		r.said.Shredded++
+	}
+	return r.forget(ctx, id)
+}
+
+// deleted makes the tombstone again of what the backup does not know. What it knows is listed once more.
+func (r *replay) deleted(ctx context.Context, e policy.Entry) error {
+	id := named(e, policy.KindClip)
+	if !r.fresh[id] {
+		return r.shredded(ctx, e)
+	}
+	at, err1 := time.Parse(time.RFC3339Nano, e.Details["deleted"])
+	removed, err2 := strconv.Atoi(e.Details["removed"])
+	listed, err3 := strconv.Atoi(e.Details["listed"])
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	_, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'deleted', deleted_us = $1, removed = $2, listed = $3,
+		end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $4`, micros(at), removed, listed, id)
+	return err
+}
+
+// loseWhatNothingOpens gives up the clips that were rebuilt and not deleted since: what opened them is gone. The log is told.
+func (r *replay) loseWhatNothingOpens(ctx context.Context) error {
+	for _, held := range r.holds {
+		for _, id := range held.IDs {
+			if r.fresh[id] {
+				r.said.HeldLost = append(r.said.HeldLost, id)
+			}
+		}
+	}
+	left, err := clips(ctx, r.tx, `WHERE state IN ('pending', 'committed', 'partial') AND NOT EXISTS (SELECT 1 FROM catalogue_header WHERE clip = id)
+		AND cased_us = 0 ORDER BY id`)
+	if err != nil {
+		return err
+	}
+	for _, clip := range left {
+		if !r.fresh[clip.ID] {
+			continue
+		}
+		if clip.Readable() {
+			r.said.Lost = append(r.said.Lost, clip.ID)
+		}
+		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $1`, clip.ID); err != nil {
+			return err
+		}
+		if err := r.Log.Append(ctx, r.tx, policy.ClipLostEntry(r.Actor, refOf(clip), "what opened it was lost with the catalogue, and backup "+r.Backup+" does not know it")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold does again what was done with holds.
+func (r *replay) hold(ctx context.Context, e policy.Entry) error {
+	id := named(e, policy.KindHold)
+	switch e.Event {
+	case policy.HoldPlaced:
+		return r.place(ctx, id)
+	case policy.HoldExtended:
+		review, err := time.Parse(time.RFC3339Nano, e.After)
+		if err != nil {
+			return err
+		}
+		_, err = r.exec(ctx, `UPDATE catalogue_hold SET review_us = $1 WHERE id = $2`, micros(review), id)
+		return err
+	case policy.HoldLiftAsked:
+		_, err := r.exec(ctx, `UPDATE catalogue_hold SET lift_asked_us = $1, lift_asked_by = $2, lift_reason = $3 WHERE id = $4 AND lifted_us = 0`,
+			micros(e.Time), e.Actor, e.Reason, id)
+		return err
+	}
+	n, err := r.exec(ctx, `UPDATE catalogue_hold SET lifted_us = $1, lifted_by = $2 WHERE id = $3 AND lifted_us = 0`, micros(e.Time), e.Actor, id)
+	if err != nil || n == 0 { // placed since, and not placed again; or another part of the same word
+		return err
+	}
+	r.said.Lifted = append(r.said.Lifted, id)
+	held, err := heldClips(ctx, r.tx, id)
+	if err != nil {
+		return err
+	}
+	for _, part := range held {
+		if part.Over.IsZero() {
+			if err := r.letGo(ctx, r.tx, id, part.Clip, e.Time); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// place places a hold again that was placed since and not lifted, on what the backup knows of its clips.
+func (r *replay) place(ctx context.Context, id string) error {
+	h, since := r.holds[id]
+	if !since {
+		return nil
+	}
+	if n, err := r.exec(ctx, `INSERT INTO catalogue_hold (id, kind, case_number, basis, requester, approver, review_us, placed_us)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING`,
+		h.ID, h.Kind, h.Case, h.Basis, h.Requester, h.Approver, micros(h.Review), micros(h.Placed)); err != nil || n == 0 {
+		return err
+	}
+	for _, clip := range h.IDs {
+		key, sealed := r.Seals[id][clip]
+		if !sealed {
+			continue
+		}
+		found, err := oneClip(ctx, r.tx, `WHERE id = $1`, clip)
+		if err != nil {
+			return err
+		}
+		if err := insertHeld(ctx, r.tx, id, retention.HeldClip{Clip: clip, From: found.Start, To: found.End}, key); err != nil {
+			return err
+		}
+		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET holds = holds + 1 WHERE id = $1`, clip); err != nil {
+			return err
+		}
+	}
+	r.said.HeldAgain = append(r.said.HeldAgain, id)
+	return nil
+}
+
+// Keepable are those of the clips that the rows know and that have what opens them.
+func (c *Catalogue) Keepable(ctx context.Context, ids []string) ([]retention.Clip, error) {
+	var all []retention.Clip
+	for _, id := range ids {
+		clip, err := oneClip(ctx, c.DB, `WHERE id = $1 AND state IN ('pending', 'committed', 'partial') AND key_case = ''
+			AND EXISTS (SELECT 1 FROM catalogue_header WHERE clip = id)`, id)
+		if errors.Is(err, retention.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, clip)
+	}
+	return all, nil
+}
