@@ -68,3 +68,12 @@ for t in "${tools[@]}"; do
   GOFLAGS= GOBIN=$PWD/.tools/bin go install "$module"
   echo "$module" >".tools/installed/$name"
 done
+# promtool alone, which tests alerting rules: Debian's package as a whole would start a server.
+if [ ! -x .tools/bin/promtool ]; then
+  say "fetching promtool (19 MB, once)"
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root prometheus)
+  dpkg-deb --fsys-tarfile "$work"/prometheus_*.deb | tar -x -C "$work" ./usr/bin/promtool
+  install -m 755 "$work/usr/bin/promtool" .tools/bin/promtool
+fi

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"klarsyn/deploy/testenv"
 )
 
 type rules struct {
@@ -61,9 +63,14 @@ func TestRulesAskForMetricsThatThereAre(t *testing.T) {
 	if len(seen) < 10 {
 		t.Errorf("only %d alerts", len(seen))
 	}
-	if promtool, err := exec.LookPath("promtool"); err == nil {
-		if out, err := exec.Command(promtool, "check", "rules", "rules.yaml").CombinedOutput(); err != nil {
-			t.Errorf("promtool: %v\n%s", err, out)
+}
+
+// Prometheus's own tool takes the rules, and with them each fault is told before a clip is overdue.
+func TestAlertsFireBeforeABreach(t *testing.T) {
+	promtool := testenv.Installed(t, "promtool")
+	for _, args := range [][]string{{"check", "rules", "rules.yaml"}, {"test", "rules", "rules.test.yaml"}} {
+		if out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
 }
