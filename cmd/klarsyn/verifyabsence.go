@@ -249,8 +249,8 @@ func printAbsence(w io.Writer, log *verify.Report, deleted int64, r *absence.Rep
 	}
 	fmt.Fprintf(w, "log       %s is whole: %d entries, %d clips deleted; it tells up to %s\n", log.Log, log.Entries, deleted, log.Newest.Format(time.RFC3339))
 	fmt.Fprintf(w, "listed    %d things, at %s; judged as of %s\n", r.Traces, r.Listed.Format(time.RFC3339), r.AsOf.Format(time.RFC3339))
-	fmt.Fprintf(w, "explained %d clips before their deadline, %d being recorded, %d held for %d cases, %d on their way out, %d probes\n",
-		r.Live, r.Pending, r.Held, r.Cases, r.Leaving, r.Probes)
+	fmt.Fprintf(w, "explained %d clips before their deadline, %d being recorded, %d held for %d cases, %d on their way out, %d small marks\n",
+		r.Live, r.Pending, r.Held, r.Cases, r.Leaving, r.Marks)
 	if r.Newer > 0 {
 		fmt.Fprintf(w, "not judged: %d things of clips that are younger than the log\n", r.Newer)
 	}

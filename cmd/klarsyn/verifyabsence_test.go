@@ -213,17 +213,18 @@ func TestVerifyAbsence(t *testing.T) {
 			do   func(t *testing.T, p depot)
 			want []wrong
 		}{
-			"clean":                        {func(*testing.T, depot) {}, nil},
-			"a deleted clip is put back":   {func(t *testing.T, p depot) { p.put(t, l.objectKey(l.deleted), sealedBytes) }, []wrong{{l.deleted, "version", absence.Gone}}},
-			"a delete marker is left":      {func(t *testing.T, p depot) { p.mark(t, l.objectKey(l.deleted)) }, []wrong{{l.deleted, "marker", absence.Gone}}},
-			"an unfinished upload":         {func(t *testing.T, p depot) { p.begin(t, l.objectKey(l.deleted)) }, []wrong{{l.deleted, "upload", absence.Gone}}},
-			"a stray":                      {func(t *testing.T, p depot) { p.put(t, "clips/k1/notes.txt", "x") }, []wrong{{"notes.txt", "version", absence.Unexplained}}},
-			"a clip that no entry knows":   {func(t *testing.T, p depot) { id := "01KAW4D3ZJ7Q0V6Y3R9T5B2M8N"; p.put(t, l.objectKey(id), "x") }, []wrong{{"01KAW4D3ZJ7Q0V6Y3R9T5B2M8N", "version", absence.Unexplained}}},
-			"a clip of times to come":      {func(t *testing.T, p depot) { p.put(t, l.objectKey("7ZZZZZZZZZ7Q0V6Y3R9T5B2M8N"), "x") }, []wrong{{"7ZZZZZZZZZ7Q0V6Y3R9T5B2M8N", "version", absence.Unexplained}}},
-			"a due clip was not deleted":   {func(t *testing.T, p depot) { p.put(t, l.objectKey(l.due), sealedBytes) }, []wrong{{l.due, "version", absence.Overdue}}},
-			"a lost clip is there":         {func(t *testing.T, p depot) { p.put(t, l.objectKey(l.lost), sealedBytes) }, []wrong{{l.lost, "version", absence.Gone}}},
-			"a live clip lies elsewhere":   {func(t *testing.T, p depot) { p.put(t, "copies/"+l.live, sealedBytes) }, []wrong{{l.live, "version", absence.Other}}},
-			"a pending clip has an upload": {func(t *testing.T, p depot) { p.begin(t, l.objectKey(l.pending)) }, nil},
+			"clean":                          {func(*testing.T, depot) {}, nil},
+			"a deleted clip is put back":     {func(t *testing.T, p depot) { p.put(t, l.objectKey(l.deleted), sealedBytes) }, []wrong{{l.deleted, "version", absence.Gone}}},
+			"a delete marker is left":        {func(t *testing.T, p depot) { p.mark(t, l.objectKey(l.deleted)) }, []wrong{{l.deleted, "marker", absence.Gone}}},
+			"an unfinished upload":           {func(t *testing.T, p depot) { p.begin(t, l.objectKey(l.deleted)) }, []wrong{{l.deleted, "upload", absence.Gone}}},
+			"a stray":                        {func(t *testing.T, p depot) { p.put(t, "clips/k1/notes.txt", "x") }, []wrong{{"notes.txt", "version", absence.Unexplained}}},
+			"a clip that no entry knows":     {func(t *testing.T, p depot) { id := "01KAW4D3ZJ7Q0V6Y3R9T5B2M8N"; p.put(t, l.objectKey(id), "x") }, []wrong{{"01KAW4D3ZJ7Q0V6Y3R9T5B2M8N", "version", absence.Unexplained}}},
+			"a clip of times to come":        {func(t *testing.T, p depot) { p.put(t, l.objectKey("7ZZZZZZZZZ7Q0V6Y3R9T5B2M8N"), "x") }, []wrong{{"7ZZZZZZZZZ7Q0V6Y3R9T5B2M8N", "version", absence.Unexplained}}},
+			"a due clip was not deleted":     {func(t *testing.T, p depot) { p.put(t, l.objectKey(l.due), sealedBytes) }, []wrong{{l.due, "version", absence.Overdue}}},
+			"a lost clip is there":           {func(t *testing.T, p depot) { p.put(t, l.objectKey(l.lost), sealedBytes) }, []wrong{{l.lost, "version", absence.Gone}}},
+			"a live clip lies elsewhere":     {func(t *testing.T, p depot) { p.put(t, "copies/"+l.live, sealedBytes) }, []wrong{{l.live, "version", absence.Other}}},
+			"a pending clip has an upload":   {func(t *testing.T, p depot) { p.begin(t, l.objectKey(l.pending)) }, nil},
+			"a body under the key of a mark": {func(t *testing.T, p depot) { p.put(t, "installation/x", strings.Repeat("x", 2000)) }, []wrong{{"installation/x", "version", absence.Unexplained}}},
 			"two at once": {func(t *testing.T, p depot) {
 				p.put(t, l.objectKey(l.due), sealedBytes)
 				p.put(t, l.objectKey(l.deleted), sealedBytes)
@@ -235,13 +236,14 @@ func TestVerifyAbsence(t *testing.T) {
 				p.put(t, l.objectKey(l.held), sealedBytes)
 				p.put(t, l.objectKey(idAt(t, time.Now())), "just begun")
 				p.put(t, "probe/write-once", "Klarsyn asks")
+				p.put(t, "installation/id", "01KAW4D3ZJ7Q0V6Y3R9T5B2M8N")
 				c.do(t, p)
 				got := command(t, "verify", "absence", "--objects", p.objects(), "--log", l.folder, "--key", l.key, "--json")
 				var r absence.Report
 				if err := json.Unmarshal([]byte(got.out), &r); err != nil {
 					t.Fatal(got, err)
 				}
-				if (got.code == 0) != (len(c.want) == 0) || r.Wrong != int64(len(c.want)) || r.Live != 1 || r.Held != 1 || r.Cases != 1 || r.Newer != 1 || r.Probes != 1 {
+				if (got.code == 0) != (len(c.want) == 0) || r.Wrong != int64(len(c.want)) || r.Live != 1 || r.Held != 1 || r.Cases != 1 || r.Newer != 1 || r.Marks != 2 {
 					t.Errorf("%s", got)
 				}
 				for _, w := range c.want {

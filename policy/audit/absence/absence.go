@@ -55,7 +55,7 @@ type Report struct {
 	Held     int64     `json:"held"`     // clips that a hold keeps
 	Cases    int       `json:"cases"`    // for which they are held
 	Leaving  int64     `json:"leaving"`  // clips whose deletion began a moment before
-	Probes   int64     `json:"probes"`   // small objects with which Klarsyn tries what a server can
+	Marks    int64     `json:"marks"`    // small objects of Klarsyn itself that are no footage
 	Newer    int64     `json:"newer"`    // traces of clips that are younger than the log
 	Wrong    int64     `json:"wrong"`    // traces that must not lie there
 	Problems []Problem `json:"problems"` // MaxProblems at most
@@ -90,10 +90,12 @@ const MaxProblems = 1000
 // slack is how far clocks may be apart, and how long an entry may wait for its checkpoint.
 const slack = time.Minute
 
-// maxProbe is the size of what probes leave, and probes where.
+// maxMark is the size of what Klarsyn itself leaves that is no footage: where it tries what a server can, and where it says to
+// which installation a bucket belongs.
 const (
-	maxProbe = 1 << 10
-	probes   = "probe/"
+	maxMark = 1 << 10
+	probes  = "probe/"
+	belongs = "installation/"
 )
 
 // check looks at one trace after the other.
@@ -128,8 +130,8 @@ func Check(clips *replay.Clips, traces iter.Seq2[Trace, error], o Options) (*Rep
 
 // look explains one trace, or says what is wrong with it.
 func (c *check) look(t Trace) {
-	if strings.HasPrefix(t.Key, probes) && t.Size <= maxProbe {
-		c.report.Probes++
+	if (strings.HasPrefix(t.Key, probes) || strings.HasPrefix(t.Key, belongs)) && t.Size <= maxMark {
+		c.report.Marks++
 		return
 	}
 	id := t.Key[strings.LastIndexByte(t.Key, '/')+1:]
