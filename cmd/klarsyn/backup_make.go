@@ -252,7 +252,7 @@ func (p *backupPart) copy(ctx context.Context, db rows, address string, tables [
 	if err != nil {
 		return err
 	}
-	defer state.Rollback() //nolint:errcheck // it only ends a transaction that wrote nothing
+	defer state.Rollback()
 	if public != "" {
 		signed, err := audit.CheckpointIn(ctx, state.Tx)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {

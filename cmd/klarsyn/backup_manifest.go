@@ -196,7 +196,7 @@ func newestCheckpoint(ctx context.Context, db rows) (string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	return string(b), err
+	return b, err
 }
 
 // logOf is how far a log is.

@@ -80,7 +80,7 @@ func (n *Newer) Entries() iter.Seq2[Numbered, error] {
 			var e Numbered
 			if err == nil {
 				e.Seq, e.Sequenced = l.seq, l.Sequenced
-				e.Entry, err = decode(l.Leaf.Entry)
+				e.Entry, err = decode(l.Entry)
 			}
 			if !yield(e, err) || err != nil {
 				return
@@ -138,7 +138,7 @@ func (l *Log) Adopt(ctx context.Context, tx *sql.Tx, n *Newer) error {
 		if err := adoptLeaf(ctx, tx, le); err != nil {
 			return fmt.Errorf("adopting entry %d: %w", le.seq, err)
 		}
-		if err := grown.add(ctx, tx, leaf.Hash(le.Leaf.Entry, le.Sequenced)); err != nil {
+		if err := grown.add(ctx, tx, leaf.Hash(le.Entry, le.Sequenced)); err != nil {
 			return fmt.Errorf("adopting entry %d: %w", le.seq, err)
 		}
 	}
@@ -160,12 +160,12 @@ func (l *Log) Adopt(ctx context.Context, tx *sql.Tx, n *Newer) error {
 }
 
 func adoptLeaf(ctx context.Context, tx *sql.Tx, le newLeaf) error {
-	e, err := decode(le.Leaf.Entry)
+	e, err := decode(le.Entry)
 	if err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO audit_leaf (seq, id, sequenced, at, event, actor, object, kase, entry) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		le.seq, e.ID, le.Sequenced.UnixMicro(), e.Time.UnixMicro(), string(e.Event), e.Actor, e.Object, e.Case, le.Leaf.Entry); err != nil {
+		le.seq, e.ID, le.Sequenced.UnixMicro(), e.Time.UnixMicro(), string(e.Event), e.Actor, e.Object, e.Case, le.Entry); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM audit_pending WHERE id = $1`, e.ID); err != nil {

@@ -86,7 +86,7 @@ func ProgramFits(ctx context.Context, db *sql.DB) error {
 		if err != nil {
 			return fmt.Errorf("%s is not installed: %w", name, ErrNoProgram)
 		}
-		out, err := exec.CommandContext(ctx, path, "--version").Output() //nolint:gosec // found by its own name
+		out, err := exec.CommandContext(ctx, path, "--version").Output()
 		if err != nil {
 			return fmt.Errorf("%s --version: %w: %w", name, err, ErrNoProgram)
 		}
@@ -107,7 +107,7 @@ func postgresProgram(ctx context.Context, name string, args, env []string, out *
 	if err != nil {
 		return fmt.Errorf("%s is not installed: %w", name, ErrNoProgram)
 	}
-	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // found by its own name
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append(env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "LC_ALL=C")
 	var said bytes.Buffer
 	cmd.Stderr = &said
