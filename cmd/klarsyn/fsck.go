@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +21,7 @@ import (
 var errViolations = errors.New("invariants are violated")
 
 func fsckCommand(std stdio) *cobra.Command {
-	var data, configured, level string
+	var data, level string
 	var a addresses
 	var asJSON bool
 	var o fsckOptions
@@ -51,17 +53,21 @@ Exit code: 0 all invariants hold, 1 a violation was found (with --repair: is lef
 			if o.level, err = levelOf(level); err != nil {
 				return err
 			}
-			a, err := a.configured(l, configured)
+			a, err := a.configured(l, o.config)
 			if err != nil {
 				return err
 			}
 			o.progress = newFsckProgress(std.err)
+			if os.Getenv("GOGC") == "" {
+				// What is remembered of each clip grows with their number: half of it again, and not all, may be garbage.
+				defer debug.SetGCPercent(debug.SetGCPercent(50))
+			}
 			results, err := checkAll(cmd.Context(), l, a, o)
 			if err != nil {
 				return err
 			}
 			if o.repair {
-				if results, err = repairAll(cmd.Context(), l, configured, a, o, results, std.err); err != nil {
+				if results, err = repairAll(cmd.Context(), l, a, o, results, std.err); err != nil {
 					return err
 				}
 			}
@@ -82,7 +88,7 @@ Exit code: 0 all invariants hold, 1 a violation was found (with --repair: is lef
 		},
 	}
 	cmd.Flags().StringVar(&data, "data", "", "data directory to check (required)")
-	cmd.Flags().StringVar(&configured, "config", "", "configuration file (default: square.yaml in the data directory)")
+	cmd.Flags().StringVar(&o.config, "config", "", "configuration file (default: square.yaml in the data directory)")
 	a.flags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON")
 	cmd.Flags().StringVar(&level, "level", "hash", "how deep to look into objects: presence, size or hash")

@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"klarsyn/policy/audit"
 	"klarsyn/policy/audit/replay"
 	"klarsyn/retention"
@@ -27,6 +29,7 @@ import (
 type fsckOptions struct {
 	stray, grace time.Duration
 	level        fsck.Level
+	config       string // "": square.yaml of the data directory
 	repair       bool
 	progress     *fsckProgress // nil: nobody waits
 }
@@ -68,22 +71,31 @@ func checkAll(ctx context.Context, l layout, a addresses, o fsckOptions) ([]fsck
 		check.Keys = &keys.Store{DB: keyDB.DB}
 	}
 	check.Opens, check.NotOpened = openerOf(l, a, books.Catalogue, keyDB, noKeys)
-	results, err := fsck.Run(ctx, check)
-	if err != nil {
-		return nil, err
+	if s, ok := store.Store.(interface {
+		LegallyHeld(ctx context.Context, key, version string) (bool, error)
+	}); ok {
+		check.LegallyHeld = s.LegallyHeld
 	}
-	if err := warnOfBackups(ctx, l, books.Catalogue, results, now); err != nil {
-		return nil, err
-	}
-	logged, err := checkLog(ctx, l, db, now)
-	if err != nil {
+	// The log is long, and nobody else needs to wait for it.
+	var results, logged []fsck.Result
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		results, err = fsck.Run(gctx, check)
+		return err
+	})
+	g.Go(func() (err error) {
+		logged, err = checkLog(gctx, l, db, now)
+		return err
+	})
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	plain, err := checkPlaintext(ctx, l, a, o, searched)
 	if err != nil {
 		return nil, err
 	}
-	return inOrder(append(append(results, logged...), plain)), nil
+	results = inOrder(append(append(results, logged...), plain))
+	return results, warnOfBackups(ctx, l, books.Catalogue, results, now)
 }
 
 // openCheckedKeys opens the key store for a check, which need not be allowed to: then it says why it did not.

@@ -24,7 +24,7 @@ const repairActor = "service:fsck"
 
 // repairAll does what is safe about what was found, and checks once more. What it did it tells on stderr as well, since a check
 // that follows may not end.
-func repairAll(ctx context.Context, l layout, config string, a addresses, o fsckOptions, found []fsck.Result, tell io.Writer) ([]fsck.Result, error) {
+func repairAll(ctx context.Context, l layout, a addresses, o fsckOptions, found []fsck.Result, tell io.Writer) ([]fsck.Result, error) {
 	wanted := wantedOf(found)
 	if len(wanted) == 0 {
 		return found, nil
@@ -34,7 +34,7 @@ func repairAll(ctx context.Context, l layout, config string, a addresses, o fsck
 	if wanted[fsck.RepairReap] || wanted[fsck.RepairSweep] {
 		rights = s3.Erase
 	}
-	s, err := openSite(ctx, siteOptions{data: l.root, config: config, addresses: a, rights: rights, logger: slog.New(slog.DiscardHandler)})
+	s, err := openSite(ctx, siteOptions{data: l.root, config: o.config, addresses: a, rights: rights, logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, fmt.Errorf("repairing: %w", err)
 	}

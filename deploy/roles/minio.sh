@@ -73,8 +73,8 @@ POLICY
 # fsck reads all and changes nothing.
 role fsck <<POLICY
 {"Version": "2012-10-17", "Statement": [
-  {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"], "Resource": ["arn:aws:s3:::$bucket"]},
-  {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::$bucket/*"]}
+  {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetBucketObjectLockConfiguration"], "Resource": ["arn:aws:s3:::$bucket"]},
+  {"Effect": "Allow", "Action": ["s3:GetObject", "s3:GetObjectLegalHold"], "Resource": ["arn:aws:s3:::$bucket/*"]}
 ]}
 POLICY
 # restore puts a backup's rows back beside the objects: it looks what lies there, reads none of it, removes what no row explains,

@@ -43,7 +43,7 @@ func (c Check) due(l listing, h *holds) (*due, error) {
 func (d *due) row(_ context.Context, row retention.Row) error {
 	d.result.Checked++
 	if row.State == retention.Deleted {
-		if t, there := d.listed[digestOf(row.ObjectKey)]; there && t != (traced{}) {
+		if _, there := d.listed[digestOf(row.ObjectKey)]; there {
 			d.traced[row.ObjectKey] = row.Clip
 		}
 	}

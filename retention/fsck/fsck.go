@@ -72,6 +72,8 @@ type Check struct {
 	// says why.
 	Opens     func(ctx context.Context, clip, caseNumber string) error
 	NotOpened string
+	// LegallyHeld says whether the store's own legal hold is on an object; nil where the store has none.
+	LegallyHeld func(ctx context.Context, key, version string) (bool, error)
 	// Keys are the keys that exist; nil where they may not be read, and NoKeys says why.
 	Keys   Keys
 	NoKeys string
@@ -167,7 +169,7 @@ func (c Check) rules(ctx context.Context) ([]rule, error) {
 	}
 	stored, logged := c.stored(ctx, listed), c.logged(holds)
 	// What is held asks what the log says of it, and which objects were missed.
-	return []rule{c.objects(listed), stored, due, permitted, headersOf(holds), keys, tiles, exports{}, logged, c.held(holds, stored, logged)}, nil
+	return []rule{c.objects(listed), stored, due, permitted, c.headers(holds), keys, tiles, exports{}, logged, c.held(holds, stored, logged)}, nil
 }
 
 // late reports whether the clip should be gone, with some grace for the sweeper. A hold that was lifted after the deadline let

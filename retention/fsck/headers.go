@@ -10,22 +10,31 @@ import (
 // headers is as much of I9 as can be seen without a key: two clips with one file key would have been sealed with one header. A
 // hold keeps the header of the clip that it holds, and of no other.
 type headers struct {
-	seen   map[digest]string
+	Check
+	// seen are the headers of clips; kept those that holds keep, with the clip that each is of. twice are those found again, with
+	// the rows that have them.
+	seen   map[digest]struct{}
+	kept   map[digest]string
+	twice  map[digest][]retention.Row
 	result Result
 }
 
-func headersOf(h *holds) *headers {
-	r := &headers{map[digest]string{}, Result{ID: "I9", What: "no sealed header serves two clips"}}
+func (c Check) headers(h *holds) *headers {
+	r := &headers{Check: c, seen: map[digest]struct{}{}, kept: map[digest]string{}, twice: map[digest][]retention.Row{}}
+	r.result = Result{ID: "I9", What: "no sealed header serves two clips"}
 	for _, row := range h.rows {
 		if !row.HasHeader {
 			continue
 		}
 		r.result.Checked++
 		d := digest(row.HeaderHash[:16])
-		if other, ok := r.seen[d]; ok && other != row.Clip {
+		other, ok := r.kept[d]
+		if ok && other != row.Clip {
 			r.result.broken(at(policy.KindHold, row.Hold), mendTwoHeaders, "hold %s keeps one header for clips %s and %s", row.Hold, other, row.Clip)
 		}
-		r.seen[d] = row.Clip
+		if !ok {
+			r.kept[d] = row.Clip
+		}
 	}
 	return r
 }
@@ -36,11 +45,38 @@ func (h *headers) row(_ context.Context, row retention.Row) error {
 	}
 	h.result.Checked++
 	d := digest(row.HeaderHash[:16])
-	if other, ok := h.seen[d]; ok && other != row.ID {
-		h.result.broken(clipAt(row.ID, row.ObjectKey), mendTwoHeaders, "clips %s and %s have the same header", other, row.ID)
+	if other, ok := h.kept[d]; ok && other != row.ID {
+		h.shared(row, other)
+	} else if _, ok := h.seen[d]; ok {
+		h.twice[d] = append(h.twice[d], row)
 	}
-	h.seen[d] = row.ID
+	h.seen[d] = struct{}{}
 	return nil
 }
 
-func (h *headers) done(context.Context) ([]Result, error) { return []Result{h.result}, nil }
+func (h *headers) shared(row retention.Row, other string) {
+	h.result.broken(clipAt(row.ID, row.ObjectKey), mendTwoHeaders, "clips %s and %s have the same header", other, row.ID)
+}
+
+func (h *headers) done(ctx context.Context) ([]Result, error) {
+	if len(h.twice) > 0 {
+		// Who had them first nobody remembers: of a header without a fault nothing is kept but that it was seen.
+		for row, err := range h.Books.All(ctx) {
+			if err != nil {
+				return nil, err
+			}
+			d := digest(row.HeaderHash[:16])
+			others, ok := h.twice[d]
+			if !ok || !row.HasHeader {
+				continue
+			}
+			delete(h.twice, d) // rows come in one order: the first that has it comes first again
+			for _, other := range others {
+				if other.ID != row.ID {
+					h.shared(other, row.ID)
+				}
+			}
+		}
+	}
+	return []Result{h.result}, nil
+}

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"klarsyn/policy"
 	"klarsyn/retention"
+	"klarsyn/retention/object"
 )
 
 // holds are the rows of holds, as they were read.
@@ -53,11 +56,12 @@ type held struct {
 	odd    []retention.Row
 	met    map[string]bool
 	parts  map[string]bool // clips that were cut out of others
+	kept   []retention.Row // stored clips that holds keep
 	result Result
 }
 
 func (c Check) held(h *holds, s *stored, l *logged) *held {
-	return &held{c, h, s, l, nil, map[string]bool{}, map[string]bool{}, Result{ID: "I4", What: "what is held is stored, its case can open it, and nothing deleted it while it was held"}}
+	return &held{c, h, s, l, nil, map[string]bool{}, map[string]bool{}, nil, Result{ID: "I4", What: "what is held is stored, its case can open it, and nothing deleted it while it was held"}}
 }
 
 func (h *held) row(_ context.Context, row retention.Row) error {
@@ -72,6 +76,8 @@ func (h *held) row(_ context.Context, row retention.Row) error {
 	h.met[row.ID] = true
 	if len(h.wrong(row, h.holds)) > 0 {
 		h.odd = append(h.odd, row)
+	} else if row.Readable() {
+		h.kept = append(h.kept, row)
 	}
 	return nil
 }
@@ -142,6 +148,9 @@ func (h *held) done(ctx context.Context) ([]Result, error) {
 	h.ofHolds()
 	h.logged.deletedWhileHeld(r)
 	if err := h.opens(ctx); err != nil {
+		return nil, err
+	}
+	if err := h.barred(ctx); err != nil {
 		return nil, err
 	}
 	sorted(r)
@@ -218,4 +227,57 @@ func (h *held) opens(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// barring is how long whoever sets the store's legal hold may take.
+const barring = time.Minute
+
+// barred asks the store for the second barrier.
+func (h *held) barred(ctx context.Context) error {
+	if h.LegallyHeld == nil {
+		return nil
+	}
+	for i, row := range h.kept {
+		if (i+1)%progressEvery == 0 {
+			h.Progress("legal holds asked for", i+1)
+		}
+		if !h.Now.After(h.keptSince(row).Add(barring + h.Grace)) {
+			continue
+		}
+		on, err := h.LegallyHeld(ctx, row.ObjectKey, row.Version)
+		switch {
+		case errors.Is(err, object.ErrNoLegalHold):
+			return nil
+		case errors.Is(err, object.ErrDenied):
+			h.result.skip("whether the store's own legal hold is on: whoever runs fsck may not ask it")
+			return nil
+		case errors.Is(err, object.ErrNotFound), on: // that it is missing is said of the object
+			continue
+		case err != nil:
+			return err
+		}
+		clip, err := h.Books.Clip(ctx, row.ID)
+		if err != nil && !errors.Is(err, retention.ErrNotFound) {
+			return err
+		}
+		if err == nil && clip.Held() && clip.Readable() {
+			h.result.broken(clipAt(row.ID, row.ObjectKey), mendBarrier, "clip %s is held, and the store's own legal hold is not on", row.ID)
+		}
+	}
+	return nil
+}
+
+// keptSince is when there was something to bar: the clip was held, and stored. A part is stored when it was cut out, and its id
+// tells when that was.
+func (h *held) keptSince(row retention.Row) time.Time {
+	since := row.End
+	if id, err := ulid.ParseStrict(row.ID); err == nil && row.Parent != "" {
+		since = ulid.Time(id.Time())
+	}
+	for _, kept := range h.holds.inForce[row.ID] {
+		if placed := h.holds.byID[kept.Hold].Placed; placed.After(since) {
+			since = placed
+		}
+	}
+	return since
 }

@@ -24,6 +24,7 @@ type traced struct {
 	oldest   int64 // when its oldest trace was made, in microseconds
 	versions uint16
 	others   uint16 // markers and uploads
+	owned    bool   // a clip's row names it
 }
 
 // listing is the whole store, as it was listed. A store may hold millions of keys, and lists them in no order.

@@ -15,13 +15,12 @@ import (
 type objects struct {
 	Check
 	listed listing
-	owned  map[digest]struct{}
 	// odd are the owners of keys that are to be looked at again.
 	odd map[string]retention.Clip
 }
 
 func (c Check) objects(l listing) *objects {
-	return &objects{c, l, make(map[digest]struct{}, len(l)), map[string]retention.Clip{}}
+	return &objects{c, l, map[string]retention.Clip{}}
 }
 
 func (o *objects) row(_ context.Context, row retention.Row) error {
@@ -30,7 +29,8 @@ func (o *objects) row(_ context.Context, row retention.Row) error {
 	if !there {
 		return nil
 	}
-	o.owned[d] = struct{}{}
+	t.owned = true
+	o.listed[d] = t
 	if t.versions > 1 || !mayHaveBytes(row.Clip) && t.madeBefore(o.Now.Add(-o.Stray)) || row.Readable() && t.others > 0 {
 		o.odd[row.ObjectKey] = row.Clip
 	}
@@ -58,7 +58,7 @@ func (o *objects) done(ctx context.Context) ([]Result, error) {
 func (o *objects) strays(ctx context.Context, to map[string][]object.Trace) error {
 	limit, strays := o.Now.Add(-o.Stray), map[digest]struct{}{}
 	for d, t := range o.listed {
-		if _, owned := o.owned[d]; !owned && (t.madeBefore(limit) || t.versions > 1) {
+		if !t.owned && (t.madeBefore(limit) || t.versions > 1) {
 			strays[d] = struct{}{}
 		}
 	}

@@ -17,9 +17,11 @@ import (
 
 // How much is asked of a server at a time.
 const (
-	deleteAtOnce = 1000 // versions in one request: what S3 takes
-	listsAtOnce  = 8
-	askedAtOnce  = 16 // of what is asked key by key
+	deletesAtOnce = 4
+	deleteInOne   = 250  // versions in one request: S3 takes a thousand, and a server works on several requests at a time
+	page          = 1000 // entries of a listing's page
+	listsAtOnce   = 8
+	askedAtOnce   = 16 // of what is asked key by key
 )
 
 // batch is the removal of many keys.
@@ -48,20 +50,20 @@ func (s *Store) DeleteAll(ctx context.Context, keys []string) []object.Deletion 
 		}
 	}
 	b.list(ctx, b.sound())
-	b.remove(ctx)
-	crashpoint.Here("delete.s3.versions")
-	b.each(ctx, b.sound(), b.endUploads)
-	crashpoint.Here("delete.s3.uploads")
-
-	// What nothing was found of was listed already, and nothing was removed since.
-	var removedFrom []string
-	for _, key := range b.sound() {
-		if len(b.found[key]) > 0 {
-			removedFrom = append(removedFrom, key)
-		}
-	}
+	// Both at a time: an upload that is finished meanwhile is a version, which the listing below shows.
+	var removing sync.WaitGroup
+	listed := b.sound()
+	removing.Go(func() {
+		b.remove(ctx, listed)
+		crashpoint.Here("delete.s3.versions")
+	})
+	removing.Go(func() {
+		b.each(ctx, listed, b.endUploads)
+		crashpoint.Here("delete.s3.uploads")
+	})
+	removing.Wait()
 	b.found = map[string][]object.Trace{}
-	b.list(ctx, removedFrom)
+	b.list(ctx, b.sound())
 	var left []string
 	for _, key := range b.sound() {
 		if b.out[b.at[key]].Left += len(b.found[key]); b.out[b.at[key]].Left > 0 {
@@ -150,7 +152,7 @@ func (b *batch) listTogether(ctx context.Context, keys []string) (map[string][]o
 			if _, asked := slices.BinarySearch(keys, t.Key); asked {
 				found[t.Key] = append(found[t.Key], t)
 			}
-			if seen++; seen > deleteAtOnce*len(keys) && len(prefixes) == 1 && len(keys) > 1 { // a page for each key costs as much
+			if seen++; seen > page*len(keys) && len(prefixes) == 1 && len(keys) > 1 { // a page for each key costs as much
 				found, prefixes = map[string][]object.Trace{}, append(prefixes, keys...)
 				break
 			}
@@ -171,40 +173,62 @@ func common(a, b string) string {
 
 // remove takes away what was found. A server that could not be reached is not asked again for these keys; any other refusal is
 // looked into key by key, after the listing.
-func (b *batch) remove(ctx context.Context) {
+func (b *batch) remove(ctx context.Context, keys []string) {
 	var all []minio.ObjectInfo
-	for _, key := range b.sound() {
+	for _, key := range keys {
 		for _, t := range b.found[key] {
 			all = append(all, minio.ObjectInfo{Key: t.Key, VersionID: t.Version})
 		}
 	}
-	for some := range slices.Chunk(all, deleteAtOnce) {
-		results, err := b.core.RemoveObjectsWithIter(ctx, b.bucket, slices.Values(some), minio.RemoveObjectsOptions{})
-		told := map[string]bool{}
-		if err == nil {
-			for r := range results {
-				told[r.ObjectName] = true
-				i, ours := b.at[r.ObjectName]
-				switch {
-				case !ours:
-					err = b.fault("removing versions", "", r.Err) // it is about the whole request
-				case r.Err == nil:
-					b.out[i].Removed++
-				case !refused(r.Err):
-					b.out[i].Err = b.fault("removing versions of", r.ObjectName, r.Err)
-				}
+	var g errgroup.Group
+	g.SetLimit(deletesAtOnce)
+	for some := range slices.Chunk(all, deleteInOne) {
+		g.Go(func() error {
+			b.removeTogether(ctx, some)
+			return nil
+		})
+	}
+	_ = g.Wait() // errors are told at their keys
+}
+
+// removeTogether is one request.
+func (b *batch) removeTogether(ctx context.Context, some []minio.ObjectInfo) {
+	results, err := b.core.RemoveObjectsWithIter(ctx, b.bucket, slices.Values(some), minio.RemoveObjectsOptions{})
+	told := map[string]bool{}
+	if err == nil {
+		for r := range results {
+			told[r.ObjectName] = true
+			if i, ours := b.at[r.ObjectName]; ours {
+				b.tell(i, r)
+			} else {
+				err = b.fault("removing versions", "", r.Err) // it is about the whole request
 			}
 		}
-		if err == nil {
-			err = b.fault("removing versions", "", ctx.Err()) // the library ends without a word when ctx does
+	}
+	if err == nil {
+		err = b.fault("removing versions", "", ctx.Err()) // the library ends without a word when ctx does
+	}
+	if err == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, v := range some {
+		if i := b.at[v.Key]; !told[v.Key] && b.out[i].Err == nil {
+			b.out[i].Err = err
 		}
-		if err != nil {
-			for _, v := range some {
-				if i := b.at[v.Key]; !told[v.Key] && b.out[i].Err == nil {
-					b.out[i].Err = err
-				}
-			}
-		}
+	}
+}
+
+// tell notes what the server said of one version.
+func (b *batch) tell(i int, r minio.RemoveObjectResult) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case r.Err == nil:
+		b.out[i].Removed++
+	case !refused(r.Err):
+		b.out[i].Err = b.fault("removing versions of", r.ObjectName, r.Err)
 	}
 }
 
