@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -168,7 +169,10 @@ func (s *site) watchSquare(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if err := s.followEpoch(ctx); err != nil && ctx.Err() == nil {
+		// A verdict ends the process: these rows are being put back, or do not belong to these objects. A database that is away
+		// does not; the poll below says so.
+		var verdict usageError
+		if err := s.followEpoch(ctx); errors.As(err, &verdict) && ctx.Err() == nil {
 			return err
 		}
 		before := s.current.now().revision
