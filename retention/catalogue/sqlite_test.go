@@ -52,6 +52,60 @@ func TestShreddedHeadersLeaveNoBytes(t *testing.T) {
 	}
 }
 
+// The whole of a deletion, as a sweeper does it beside a recorder that goes on: when the tombstones are written no file of the
+// database, write-ahead log included, holds a header of what was deleted; headers of what is kept are all there.
+func TestDeletionLeavesNoHeader(t *testing.T) {
+	db := sqlite(t)(t)
+	b := newBooks(t, db, database.SQLite)
+	plant := func(n int, from time.Time) (headers [][]byte) {
+		for range n {
+			header := make([]byte, 1627)
+			rand.Read(header)
+			headers = append(headers, header)
+			c := newClip("k1", from)
+			b.must(b.Reserve(t.Context(), c, header))
+			from = from.Add(time.Second)
+			b.must(b.End(t.Context(), c.ID, from, 1))
+			b.must(b.Commit(t.Context(), stored(c, retention.Committed)))
+		}
+		return headers
+	}
+	due, kept := plant(150, start), plant(20, start.Add(10*time.Hour))
+	s := retention.NewSweeper(retention.SweeperConfig{
+		Ledger: b.Catalogue, Eraser: nothingThere{}, Batch: 40,
+		Scrub: func(ctx context.Context) error { return database.Scrub(ctx, db, database.SQLite) },
+		Clock: retention.NewClock(func() time.Time { return start.Add(5 * time.Hour) }, start.Add(5*time.Hour), false),
+	})
+	var recording sync.WaitGroup
+	recording.Go(func() { kept = append(kept, plant(20, start.Add(20*time.Hour))...) })
+	for again := true; again; {
+		var err error
+		if again, err = s.Sweep(t.Context()); err != nil && !errors.Is(err, database.ErrScrubBusy) {
+			t.Fatal(err)
+		}
+	}
+	recording.Wait()
+	if _, err := s.Sweep(t.Context()); err != nil { // the last scrub may have found the recorder at work
+		t.Fatal(err)
+	}
+	if n := s.Stats().Deleted; n != 150 {
+		t.Fatalf("%d were deleted", n)
+	}
+	if n := found(t, databaseFolder(t, b), due); n != 0 {
+		t.Errorf("%d of 150 destroyed headers can still be found", n)
+	}
+	if n := found(t, databaseFolder(t, b), kept); n != 40 {
+		t.Errorf("%d of 40 others are there", n)
+	}
+}
+
+// nothingThere is a store that holds nothing of any clip.
+type nothingThere struct{}
+
+func (nothingThere) Erase(_ context.Context, keys []string) []retention.Erasure {
+	return make([]retention.Erasure, len(keys))
+}
+
 func databaseFolder(t *testing.T, b *books) string {
 	t.Helper()
 	var n int
