@@ -81,7 +81,7 @@ func TestDeletionWantsTwoClocks(t *testing.T) {
 				}
 				return
 			}
-			wrong := (c.system - c.deleting).Abs() > Agreement && c.database != silent // somebody contradicts the system clock
+			wrong := (c.system-c.deleting).Abs() > Agreement && c.database != silent // somebody contradicts the system clock
 			if got := clock.Fault(); wrong && !errors.Is(got, ErrClock) || !wrong && c.system == 0 && got != nil {
 				t.Errorf("the fault that is told: %v", got)
 			}

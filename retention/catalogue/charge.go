@@ -37,8 +37,10 @@ func (c *Catalogue) TakeCharge(ctx context.Context, l retention.Lease, after str
 		for _, clip := range found {
 			args = append(args, clip.ID)
 		}
-		rows, err := tx.QueryContext(ctx, `UPDATE catalogue_clip SET sweeper = $1, fence = fence + 1, lease_us = `+c.databaseTime()+` + $2
-			WHERE id IN (`+numbered(3, len(found))+`) RETURNING id, fence`, args...)
+		//nolint:gosec // what is put together is the dialect's clock and numbers of parameters
+		take := `UPDATE catalogue_clip SET sweeper = $1, fence = fence + 1, lease_us = ` + c.databaseTime() + ` + $2
+			WHERE id IN (` + numbered(3, len(found)) + `) RETURNING id, fence`
+		rows, err := tx.QueryContext(ctx, take, args...)
 		if err != nil {
 			return err
 		}
@@ -119,9 +121,11 @@ func bury(ctx context.Context, tx *sql.Tx, alike []retention.Tombstone) (map[str
 	for _, t := range alike {
 		args = append(args, t.ID)
 	}
-	rows, err := tx.QueryContext(ctx, `UPDATE catalogue_clip SET state = 'deleted', deleted_us = $1, removed = $2, listed = $3, lease_us = 0,
+	//nolint:gosec // what is put together is numbers of parameters
+	end := `UPDATE catalogue_clip SET state = 'deleted', deleted_us = $1, removed = $2, listed = $3, lease_us = 0,
 		end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END -- its recorder never came back to say
-		WHERE state = 'deleting' AND sweeper = $4 AND fence = $5 AND id IN (`+numbered(6, len(alike))+`) RETURNING id`, args...)
+		WHERE state = 'deleting' AND sweeper = $4 AND fence = $5 AND id IN (` + numbered(6, len(alike)) + `) RETURNING id`
+	rows, err := tx.QueryContext(ctx, end, args...)
 	if err != nil {
 		return nil, err
 	}
