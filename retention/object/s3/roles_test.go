@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/minio/minio-go/v7"
+
 	"klarsyn/deploy/testenv"
 	"klarsyn/retention/object"
 	"klarsyn/retention/object/s3"
@@ -44,9 +46,12 @@ func makeRoles(t *testing.T, server *testenv.S3, bucket string) string {
 }
 
 // Each process can do its part with the access key that the script makes for it, and nothing else: whoever
-// takes over the recorder can delete nothing and read nothing, who takes over the page cannot put.
+// takes over the recorder can delete nothing and read nothing, who takes over the page puts parts for cases and deletes nothing.
 func TestRoles(t *testing.T) {
 	server := testenv.MinIO(t, testenv.WithTLS)
+	if err := server.Admin(t).MakeBucket(t.Context(), "clips", minio.MakeBucketOptions{ObjectLocking: true}); err != nil {
+		t.Fatal(err)
+	}
 	folder := makeRoles(t, server, "clips")
 	as := func(role string) *s3.Store {
 		s, err := s3.Open(s3.Config{Endpoint: server.Address, Bucket: "clips", CA: server.CA, Credentials: filepath.Join(folder, role+".credentials"), Tries: 1})
@@ -93,15 +98,16 @@ func TestRoles(t *testing.T) {
 	}
 	for what, err := range map[string]error{
 		"ingest reads": get(ingest), "ingest lists": list(ingest), "ingest deletes": erase(ingest),
-		"serve puts": put(serve, "clips/k1/b"), "serve lists": list(serve), "serve deletes": erase(serve),
+		"serve lists": list(serve), "serve deletes": erase(serve),
 		"retain puts": put(retain, "clips/k1/b"), "retain reads": get(retain),
 		"fsck puts": put(fsck, "clips/k1/b"), "fsck deletes": erase(fsck),
+		"ingest holds": ingest.LegalHolds(t.Context()), "serve holds": serve.LegalHolds(t.Context()), "fsck holds": fsck.LegalHolds(t.Context()),
 	} {
 		if !errors.Is(err, object.ErrDenied) {
 			t.Errorf("%s: %v, want ErrDenied", what, err)
 		}
 	}
-	for what, err := range map[string]error{"serve reads": get(serve), "fsck reads": get(fsck), "fsck lists": list(fsck), "retain lists": list(retain), "retain deletes": erase(retain)} {
+	for what, err := range map[string]error{"serve reads": get(serve), "fsck reads": get(fsck), "fsck lists": list(fsck), "retain lists": list(retain), "retain holds": retain.LegalHolds(t.Context()), "retain deletes": erase(retain), "serve puts": put(serve, "clips/k2/part")} {
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -116,7 +122,7 @@ func TestRolesKeepTheirSecrets(t *testing.T) {
 	server := testenv.MinIO(t)
 	folder := makeRoles(t, server, "clips")
 	entries, err := os.ReadDir(folder)
-	if err != nil || len(entries) != 4 {
+	if err != nil || len(entries) != 5 {
 		t.Fatalf("%d files, %v", len(entries), err)
 	}
 	seen := map[string]bool{}
