@@ -46,7 +46,7 @@ func (c *Catalogue) All(ctx context.Context) iter.Seq2[retention.Row, error] {
 }
 
 func (c *Catalogue) rowsAfter(ctx context.Context, last retention.Row) ([]retention.Row, error) {
-	rows, err := c.DB.QueryContext(ctx, allClips, last.Camera, micros(last.Start), last.ID, rowsAtOnce)
+	rows, err := c.DB.QueryContext(ctx, allClips, last.Camera, micros(last.Start), last.ID, rowsAtOnce) //nolint:sqlclosecheck // closed below: it does not look past the function literal
 	if err != nil {
 		return nil, err
 	}
