@@ -41,11 +41,13 @@ func (c *Catalogue) Claim(ctx context.Context, now time.Time, limit int) ([]rete
 		if len(claimed) == 0 {
 			return nil
 		}
+		//nolint:gosec // what is put together is numbers of parameters
 		res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'deleting', shredded_us = $1
 			WHERE state IN ('pending', 'committed', 'partial', 'lost') AND id IN (`+numbered(2, len(claimed))+`)`, args...)
 		if err := changed(res, err, len(claimed)); err != nil {
 			return err
 		}
+		//nolint:gosec // as above
 		if _, err := tx.ExecContext(ctx, `DELETE FROM catalogue_header WHERE clip IN (`+numbered(1, len(claimed))+`)`, args[1:]...); err != nil {
 			return err
 		}
