@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -236,7 +237,7 @@ func (s *Server) holds(ctx context.Context, in *holdsInput) (*holdsOutput, error
 
 func (s *Server) oneHold(ctx context.Context, in *oneHoldInput) (*holdOutput, error) {
 	who, _ := subjectOf(ctx)
-	h, err := s.findHold(ctx, in.ID)
+	h, err := s.findHold(ctx, in.ID, policy.SearchClips)
 	if err != nil {
 		return nil, err
 	}
@@ -246,22 +247,57 @@ func (s *Server) oneHold(ctx context.Context, in *oneHoldInput) (*holdOutput, er
 	return &holdOutput{Status: http.StatusOK, Body: describeHold(h)}, nil
 }
 
-// findHold reads a hold; the route has asked already whether the subject may.
-func (s *Server) findHold(ctx context.Context, id string) (retention.Hold, error) {
+// findHold reads a hold. One that keeps footage of a camera that the subject may not do this with does not exist for him.
+func (s *Server) findHold(ctx context.Context, id string, action policy.Action) (retention.Hold, error) {
 	if !validClipID(id) {
 		return retention.Hold{}, retention.ErrNoHold
 	}
 	h, err := s.cfg.Holds.Hold(ctx, id)
-	if err != nil && !errors.Is(err, retention.ErrNoHold) {
-		err = unavailable("catalogue", err)
+	if errors.Is(err, retention.ErrNoHold) {
+		return h, err
 	}
-	return h, err
+	if err != nil {
+		return h, unavailable("catalogue", err)
+	}
+	cameras, err := s.camerasOf(ctx, h)
+	if err != nil {
+		return retention.Hold{}, err
+	}
+	for _, cam := range cameras {
+		if _, err := s.findCamera(ctx, string(cam), action); errors.Is(err, errNoCamera) {
+			return retention.Hold{}, retention.ErrNoHold
+		} else if err != nil {
+			return retention.Hold{}, err
+		}
+	}
+	return h, nil
+}
+
+// camerasOf are those whose footage a hold keeps.
+func (s *Server) camerasOf(ctx context.Context, h retention.Hold) ([]camera.ID, error) {
+	if h.Camera != "" {
+		return []camera.ID{h.Camera}, nil
+	}
+	var all []camera.ID
+	for _, part := range h.Clips {
+		c, err := s.cfg.Clips.Clip(ctx, part.Clip)
+		if errors.Is(err, retention.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, unavailable("catalogue", err)
+		}
+		if !slices.Contains(all, c.Camera) {
+			all = append(all, c.Camera)
+		}
+	}
+	return all, nil
 }
 
 // liftHold is the first or the second of the two people whom lifting a hold takes.
 func (s *Server) liftHold(ctx context.Context, in *liftInput) (*holdOutput, error) {
 	who, _ := subjectOf(ctx)
-	h, err := s.findHold(ctx, in.ID)
+	h, err := s.findHold(ctx, in.ID, policy.PlaceHolds)
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +316,7 @@ func (s *Server) liftHold(ctx context.Context, in *liftInput) (*holdOutput, erro
 	if err != nil {
 		return nil, holdProblem(err)
 	}
-	if h, err = s.findHold(ctx, in.ID); err != nil {
+	if h, err = s.findHold(ctx, in.ID, policy.PlaceHolds); err != nil {
 		return nil, err
 	}
 	return &holdOutput{Status: status, Body: describeHold(h)}, nil
@@ -294,14 +330,14 @@ func (s *Server) extendHold(ctx context.Context, in *extendInput) (*holdOutput, 
 		p.Errors = []ProblemField{{Location: "body.review", Message: "want a time within a year from now"}}
 		return nil, p
 	}
-	h, err := s.findHold(ctx, in.ID)
+	h, err := s.findHold(ctx, in.ID, policy.PlaceHolds)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.cfg.HoldChanges.ExtendHold(ctx, who, h.ID, in.Body.Review.UTC()); err != nil {
 		return nil, holdProblem(err)
 	}
-	if h, err = s.findHold(ctx, in.ID); err != nil {
+	if h, err = s.findHold(ctx, in.ID, policy.PlaceHolds); err != nil {
 		return nil, err
 	}
 	return &holdOutput{Status: http.StatusOK, Body: describeHold(h)}, nil

@@ -198,3 +198,27 @@ func TestLiftingTakesTwoPeople(t *testing.T) {
 		t.Errorf("%d %s", res.status, res.body)
 	}
 }
+
+// A hold on footage of a camera that does not exist for who asks does not exist for him either.
+func TestHoldOfAHiddenCamera(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.remembered()[newHold] = retention.Hold{ID: newHold, Kind: retention.Evidence, Case: "K2", LiftAsked: testNow, LiftAskedBy: "leo", Clips: []retention.HeldClip{{Clip: hidden}}}
+	b := w.as(policy.InvestigationLead)
+	for _, request := range []string{"GET /api/v1/holds/" + newHold, "POST /api/v1/holds/" + newHold + "/lift", "POST /api/v1/holds/" + newHold + "/extend"} {
+		method, path, _ := strings.Cut(request, " ")
+		body := ""
+		if method == "POST" {
+			body = `{"review": "2026-12-20T00:00:00Z"}`
+			if strings.HasSuffix(path, "lift") {
+				body = `{}`
+			}
+		}
+		if res := b.do(method, path, body); res.status != 404 || !strings.Contains(string(res.body), "no-such-hold") {
+			t.Errorf("%s: %d %s", request, res.status, res.body)
+		}
+	}
+	if h := w.held[newHold]; !h.InForce() {
+		t.Error("it was lifted")
+	}
+}

@@ -63,7 +63,8 @@ type Sweeper struct {
 	cfg  SweeperConfig
 	name string // of its leases
 	// scrubbed is false while the database may still hold a destroyed header, as it may after a crash.
-	scrubbed atomic.Bool
+	scrubbed   atomic.Bool
+	scrubbedAt time.Time // owned by shred
 	// tried is the id of the last clip that was in its charge: the next pass goes on behind it. Owned by remove.
 	tried    string
 	stubborn stubborn // owned by remove
@@ -119,6 +120,9 @@ func (s *Sweeper) Stats() SweepStats {
 
 // retell is how long a fault lasts before it is logged again.
 const retell = 10 * time.Minute
+
+// scrubEvery is how soon what was destroyed by others is scrubbed, too.
+const scrubEvery = time.Minute
 
 // Run sweeps until ctx ends. A fault of a store or database is logged, counted and tried again; it
 // never ends the sweeper. What is due is looked for apart from what is removed: a store that is slow or hangs
@@ -208,11 +212,13 @@ func (s *Sweeper) shred(ctx context.Context) (n int, all faults) {
 			}
 		}
 	}
-	if !s.scrubbed.Load() && s.cfg.Scrub != nil {
+	// Headers and sealed keys are destroyed elsewhere, too: when a deadline passes under a hold, when one is lifted.
+	if (!s.scrubbed.Load() || time.Since(s.scrubbedAt) >= scrubEvery) && s.cfg.Scrub != nil {
 		bounded, cancel := context.WithTimeout(ctx, rowTime)
 		err := s.cfg.Scrub(bounded)
 		cancel()
 		s.scrubbed.Store(err == nil)
+		s.scrubbedAt = time.Now()
 		all.add(scrubbing, "", err)
 		crashpoint.Here("delete.scrubbed")
 	}

@@ -53,15 +53,21 @@ func held(t *testing.T, l layout) string {
 
 func heldIn(t *testing.T, db *sql.DB) string {
 	t.Helper()
-	var text strings.Builder
-	for _, query := range []string{
+	return rowsOf(t, db,
 		`SELECT revision, document, sha256, applied_us, actor FROM catalogue_square ORDER BY revision`,
 		`SELECT id, version, document, activated_us FROM catalogue_permit ORDER BY id, version`,
 		`SELECT id, version, step, state, at_us, actor, reason, unlawful, effective_us FROM catalogue_permit_step ORDER BY id, version, step`,
 		`SELECT name, role, hash, created, changed, disabled FROM identity_account ORDER BY name`,
 		`SELECT id, state, deadline_us, rule, end_us FROM catalogue_clip ORDER BY id`,
 		`SELECT (SELECT COUNT(*) FROM audit_pending) + (SELECT COUNT(*) FROM audit_leaf)`,
-	} {
+	)
+}
+
+// rowsOf is what questions to a database answer, row by row, as text.
+func rowsOf(t *testing.T, db *sql.DB, queries ...string) string {
+	t.Helper()
+	var text strings.Builder
+	for _, query := range queries {
 		rows, err := db.QueryContext(t.Context(), query)
 		if err != nil {
 			t.Fatal(err)

@@ -93,6 +93,7 @@ func keyBackups(dir string) ([]keyBackup, error) {
 		}
 	}
 	var found []keyBackup
+	var errs []error
 	for _, folder := range folders {
 		if _, id, interrupted := strings.Cut(filepath.Base(folder), ".new-"); interrupted {
 			if begun, err := ulid.ParseStrict(id); err == nil {
@@ -105,14 +106,15 @@ func keyBackups(dir string) ([]keyBackup, error) {
 		if errors.As(err, &none) {
 			continue
 		}
-		if err != nil {
-			return found, err
+		if err != nil { // the others expire all the same
+			errs = append(errs, fmt.Errorf("backup %s cannot be read, and does not expire: look at it, and remove it by hand: %w", folder, err))
+			continue
 		}
 		if m.Kind == backupOfKeys {
 			found = append(found, keyBackup{folder, m.Expires})
 		}
 	}
-	return found, nil
+	return found, errors.Join(errs...)
 }
 
 // expireKeyBackups removes those whose time is over.

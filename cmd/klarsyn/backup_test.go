@@ -16,7 +16,6 @@ import (
 	"klarsyn/retention/fsck"
 	"klarsyn/retention/keys"
 	"klarsyn/retention/object/s3"
-	"klarsyn/retention/vault"
 )
 
 // commanded runs a command that prints JSON, and reads it.
@@ -89,13 +88,7 @@ func more(t *testing.T, l layout) retention.Clip {
 	s := opened(t, l, nil)
 	re := openRetain(ctx, s, reaping{})
 	books := s.catalogue("service:ingest")
-	in, err := vault.OpenIntake(ctx, vault.IntakeConfig{
-		Reservations: books, Timeline: books, Outcomes: books, Store: s.store, Permit: s.current.now().permits.At,
-		Spool: l.spool(), MinFree: 1, Node: "prov", Log: quiet(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	in := taking(t, s)
 	from := time.Now().UTC().Truncate(time.Microsecond)
 	rec, err := in.Begin(ctx, camera.Opening{Camera: "k1", Start: from, Format: camera.Format{Codec: camera.H264}})
 	if err != nil {
@@ -268,20 +261,26 @@ func TestBackupWarnings(t *testing.T) {
 	}
 }
 
+// movedOn is a square of which a backup was made when it had n clips: the first was deleted since, and a later one recorded.
+func movedOn(t *testing.T, n int) (l layout, clips []retention.Clip, rowsIn, keysIn string, later retention.Clip) {
+	t.Helper()
+	l = installed(t)
+	clips = recorded(t, l, n)
+	if err := started(t, l, s3.Put); err != nil {
+		t.Fatal(err)
+	}
+	rowsIn, keysIn = copied(t, l)
+	due(t, l, clips[0].ID)
+	sweptAt(t, l, time.Now())
+	return l, clips, rowsIn, keysIn, more(t, l)
+}
+
 // A restored backup of before serves no clip that was deleted since: not by its row, nor by a key that was put back. What was
 // recorded since has a row again and is known to be lost, and everything is accounted for.
 func TestRestoreReplaysDeletions(t *testing.T) {
 	for name, source := range map[string]string{"an exported log": "log", "the old catalogue": "old"} {
 		t.Run(name, func(t *testing.T) {
-			l := installed(t)
-			clips := recorded(t, l, 3)
-			if err := started(t, l, s3.Put); err != nil {
-				t.Fatal(err)
-			}
-			rowsIn, keysIn := copied(t, l)
-			due(t, l, clips[0].ID)
-			sweptAt(t, l, time.Now())
-			later := more(t, l)
+			l, clips, rowsIn, keysIn, later := movedOn(t, 3)
 			args := []string{"restore", "--data", l.root, "--from", rowsIn, "--keys-from", keysIn, "--replace"}
 			if source == "log" {
 				args = append(args, "--log", exported(t, l))

@@ -10,6 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"golang.org/x/sync/errgroup"
+
 	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/retention/catalogue"
@@ -158,8 +160,33 @@ func (c *current) silent() time.Duration {
 	return silence
 }
 
-// watchSquare hears of what is applied, until ctx ends.
+// watchSquare hears of what is applied, and whether rows and objects still belong together, until ctx ends.
 func (s *site) watchSquare(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.watchEpoch(ctx) })
+	g.Go(func() error { return s.watchRevisions(ctx) })
+	return g.Wait()
+}
+
+// watchEpoch asks apart from what is applied: a store that hangs must not make anybody believe that the catalogue is silent. Only
+// a verdict ends the process: these rows are being put back, or do not belong to these objects. A database that is away is none.
+func (s *site) watchEpoch(ctx context.Context) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		var verdict usageError
+		if err := s.followEpoch(ctx); errors.As(err, &verdict) && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+func (s *site) watchRevisions(ctx context.Context) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	failing := false
@@ -168,12 +195,6 @@ func (s *site) watchSquare(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		}
-		// A verdict ends the process: these rows are being put back, or do not belong to these objects. A database that is away
-		// does not; the poll below says so.
-		var verdict usageError
-		if err := s.followEpoch(ctx); errors.As(err, &verdict) && ctx.Err() == nil {
-			return err
 		}
 		before := s.current.now().revision
 		err := s.current.poll(ctx)

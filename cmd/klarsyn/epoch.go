@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -25,10 +22,14 @@ type epochWatch struct {
 	rights  s3.Right
 	checked bool // the object store was asked, and belongs to the rows
 	looked  time.Time
+	unasked bool // it could not be asked, as was said
 }
 
 // restoringPath is the marker of a data directory into which a backup is being put back.
 func (l layout) restoring() string { return filepath.Join(l.root, "restoring") }
+
+// restoringLog is where the log of a catalogue that was moved aside is exported to meanwhile.
+func (l layout) restoringLog() string { return l.restoring() + ".log" }
 
 // closedError is why nobody may serve, record or delete.
 func closedError(root, backup string) error {
@@ -37,16 +38,12 @@ func closedError(root, backup string) error {
 
 // open is an error while a backup is being put back into the data directory.
 func (l layout) open() error {
-	b, err := os.ReadFile(l.restoring())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	m, err := l.marker()
 	if err != nil {
 		return fmt.Errorf("%s may be closed: %w", l.root, err)
 	}
-	var m restoreMarker
-	if json.Unmarshal(b, &m) != nil || m.Backup == "" {
-		m.Backup = "(unknown)"
+	if m.Backup == "" {
+		return nil
 	}
 	return closedError(l.root, m.Backup)
 }
@@ -87,16 +84,24 @@ func (s *site) checkEpoch(ctx context.Context) error {
 	err = object.CheckEpoch(ctx, s.store, e.Installation, e.Number, e.Stored)
 	if errors.Is(err, object.ErrLaterEpoch) {
 		// A backup may have begun the next one since the row was read.
-		if again, readErr := beginEpoch(ctx, s.db); readErr == nil && again.Number != e.Number {
+		again, readErr := beginEpoch(ctx, s.db)
+		if readErr != nil {
+			return readErr
+		}
+		if again.Number != e.Number {
 			e = again
 			err = object.CheckEpoch(ctx, s.store, e.Installation, e.Number, e.Stored)
 		}
 	}
 	switch {
+	case errors.Is(err, object.ErrNotMarked) && s.epoch.checked:
+		// It was marked before: a server that denies for a moment looks like one that holds nothing.
+		s.epochUnasked("the object store does not show any more that it belongs to this catalogue: asked again", err)
+		return nil
 	case errors.Is(err, object.ErrOtherInstallation), errors.Is(err, object.ErrLaterEpoch), errors.Is(err, object.ErrNotMarked):
 		return mend(err, s.layout.root)
 	case err != nil:
-		s.logger.Error("the object store could not be asked whether it belongs to this catalogue: asked again", "err", err)
+		s.epochUnasked("the object store could not be asked whether it belongs to this catalogue: asked again", err)
 		return nil
 	}
 	if !e.Stored && s.epoch.rights&s3.Put != 0 {
@@ -104,12 +109,20 @@ func (s *site) checkEpoch(ctx context.Context) error {
 			if errors.Is(err, object.ErrOtherInstallation) {
 				return mend(err, s.layout.root)
 			}
-			s.logger.Error("the object store could not be told of the catalogue's epoch: told again", "err", err)
+			s.epochUnasked("the object store could not be told of the catalogue's epoch: told again", err)
 			return nil
 		}
 	}
-	s.epoch.checked = true
+	s.epoch.checked, s.epoch.unasked = true, false
 	return nil
+}
+
+// epochUnasked says once that the store could not be asked.
+func (s *site) epochUnasked(what string, err error) {
+	if !s.epoch.unasked {
+		s.logger.Error(what, "err", err)
+	}
+	s.epoch.unasked = true
 }
 
 // markEpoch tells the store of the epoch, and notes that it was told once it can be read there: who may only put would
@@ -129,9 +142,15 @@ func (s *site) followEpoch(ctx context.Context) error {
 	if s.epoch.checked && time.Since(s.epoch.looked) < epochEvery {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, 2*storeProbeTime)
+	defer cancel()
 	s.epoch.looked = time.Now()
 	if s.epoch.checked && s.epoch.rights&s3.Put == 0 {
-		return nil
+		e, err := s.catalogue("service").Epoch(ctx)
+		if err == nil && e.Restoring != "" {
+			return closedError("the catalogue", e.Restoring)
+		}
+		return err
 	}
 	return s.checkEpoch(ctx)
 }

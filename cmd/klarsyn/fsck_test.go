@@ -275,35 +275,11 @@ func dumped(t *testing.T, l layout) string {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	var out strings.Builder
+	var queries []string
 	for _, table := range []string{"catalogue_clip", "catalogue_header", "catalogue_gap", "catalogue_recipient", "catalogue_held", "audit_leaf", "audit_pending", "audit_checkpoint"} {
-		rows, err := db.QueryContext(t.Context(), `SELECT * FROM `+table+` ORDER BY 1, 2`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		names, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rows.Next() {
-			values := make([]any, len(names))
-			for i := range values {
-				values[i] = new(any)
-			}
-			if err := rows.Scan(values...); err != nil {
-				t.Fatal(err)
-			}
-			fmt.Fprint(&out, table)
-			for _, v := range values {
-				fmt.Fprintf(&out, " %v", *v.(*any))
-			}
-			fmt.Fprintln(&out)
-		}
-		if err := rows.Close(); err != nil {
-			t.Fatal(err)
-		}
+		queries = append(queries, `SELECT '`+table+`', * FROM `+table+` ORDER BY 2, 3`)
 	}
-	return out.String()
+	return rowsOf(t, db, queries...)
 }
 
 // listedFiles is what lies in a folder, with sizes and times.

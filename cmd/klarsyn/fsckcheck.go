@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,6 +19,7 @@ import (
 	"klarsyn/retention/catalogue"
 	"klarsyn/retention/database"
 	"klarsyn/retention/fsck"
+	"klarsyn/retention/fsck/story"
 	"klarsyn/retention/keys"
 	"klarsyn/retention/vault"
 )
@@ -227,18 +225,12 @@ func together(a, b fsck.Result) fsck.Result {
 	return a
 }
 
-// story is a replayed log, as a checker wants to hear it.
-type story struct {
-	clips  *replay.Clips
-	begins time.Time
-}
-
+// replayed is what the log says of clips.
 func replayed(ctx context.Context, db rows) (fsck.Story, error) {
 	log, err := audit.New(audit.Config{DB: db.DB, Dialect: db.dialect, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}
-	s := story{}
 	oldest, err := log.Entries(ctx, audit.Query{Limit: 1})
 	if errors.Is(err, audit.ErrDamaged) {
 		return nil, fmt.Errorf("%w: %w", fsck.ErrStory, err)
@@ -246,40 +238,13 @@ func replayed(ctx context.Context, db rows) (fsck.Story, error) {
 	if err != nil {
 		return nil, err
 	}
+	var begins time.Time
 	if len(oldest) == 1 && oldest[0].Seq > 0 {
-		s.begins = oldest[0].Time
+		begins = oldest[0].Time
 	}
-	s.clips, err = audit.Replay(ctx, db.DB, db.dialect)
+	clips, err := audit.Replay(ctx, db.DB, db.dialect)
 	if errors.Is(err, replay.ErrEntry) {
 		err = fmt.Errorf("%w: %w", fsck.ErrStory, err)
 	}
-	return s, err
-}
-
-func (s story) Begins() time.Time { return s.begins }
-
-func (s story) All() iter.Seq[fsck.Told] {
-	return func(yield func(fsck.Told) bool) {
-		for c := range s.clips.All() {
-			if !yield(toldOf(c)) {
-				return
-			}
-		}
-	}
-}
-
-func (s story) Clip(id string) (fsck.Told, bool) {
-	c, ok := s.clips.Clip(id)
-	return toldOf(c), ok
-}
-
-func toldOf(c replay.Clip) fsck.Told {
-	t := fsck.Told{ID: c.ID, State: retention.State(c.State), Deadline: c.Deadline, HeldOver: c.HeldOver, Lost: c.Lost, Shredded: c.Shredded}
-	for _, h := range c.Holds {
-		t.Holds = append(t.Holds, h.ID)
-	}
-	if b, err := hex.DecodeString(c.SHA256); err == nil && len(b) == sha256.Size {
-		t.SHA256 = [sha256.Size]byte(b)
-	}
-	return t
+	return story.Of(clips, begins), err
 }

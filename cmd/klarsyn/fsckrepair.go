@@ -146,12 +146,12 @@ func (r *repairs) tend(ctx context.Context, _ fsck.Finding) (string, error) {
 
 // reap removes a stray object, and what a clip that is gone left in store or spool.
 func (r *repairs) reap(ctx context.Context, f fsck.Finding) (string, error) {
-	strays := &object.Reaper{Store: r.site.store, Owners: r.books, Prefix: f.Object, Age: max(r.stray, time.Nanosecond), Now: time.Now}
+	strays := &object.Reaper{Store: r.site.store, Owners: answered{r.books}, Prefix: f.Object, Age: max(r.stray, time.Nanosecond), Now: time.Now}
 	n, err := strays.Reap(ctx)
 	if err != nil {
 		return "", err
 	}
-	known, live, err := r.books.Owner(ctx, f.Object)
+	known, live, err := answered{r.books}.Owner(ctx, f.Object)
 	if err != nil || !known || live {
 		return did(n > 0, "it is removed"), err
 	}

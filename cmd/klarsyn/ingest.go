@@ -52,7 +52,7 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 		room.spare = max(room.spare, room.capacity/50)
 	}
 	if err := room.measure(ctx); err != nil && !errors.Is(err, errNoCapacity) {
-		return nil, err
+		s.logger.Error("how much room there is for clips could not be told; asked again", "err", err)
 	}
 	intake, err := vault.OpenIntake(ctx, vault.IntakeConfig{
 		Reservations: books, Timeline: books, Outcomes: books,

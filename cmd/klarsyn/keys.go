@@ -126,6 +126,10 @@ func sameMaster(a, b string) bool {
 // rotated gives a rotation the master key that is to hold and the one that is left, if that is another one.
 func (s *site) rotated(ctx context.Context, r *keys.Rotation) (release func(), err error) {
 	a, l := s.addresses, s.layout
+	if !isFile(a.masterBefore) && sameMaster(a.master, a.masterBefore) {
+		// Nothing would be resealed, and the key that all depends on destroyed.
+		return func() {}, usageError{errors.New("master_before is the master key that holds: leave it out to rotate that, or name the key that is left")}
+	}
 	var open []*keys.Transit
 	release = func() {
 		for _, t := range open {

@@ -82,15 +82,7 @@ func TestRestoreDies(t *testing.T) {
 		"restore.closed", "restore.aside", "restore.loaded", "restore.replayed", "restore.shredded", "restore.raised", "restore.reconciled", "restore.opened",
 	} {
 		t.Run(point, func(t *testing.T) {
-			l := installed(t)
-			clips := recorded(t, l, 2)
-			if err := started(t, l, s3.Put); err != nil {
-				t.Fatal(err)
-			}
-			rowsIn, keysIn := copied(t, l)
-			due(t, l, clips[0].ID)
-			sweptAt(t, l, time.Now())
-			later := more(t, l)
+			l, clips, rowsIn, keysIn, later := movedOn(t, 2)
 			args := []string{"restore", "--data", l.root, "--from", rowsIn, "--keys-from", keysIn, "--replace", "--reap"}
 			if !killed(t, point, args...) {
 				t.Fatal("it did not die")

@@ -56,7 +56,7 @@ func (r *restore) finish(ctx context.Context) error {
 			}
 		}
 	}
-	if err := os.RemoveAll(r.layout.restoring() + ".log"); err != nil {
+	if err := os.RemoveAll(r.layout.restoringLog()); err != nil {
 		return err
 	}
 	if err := r.layout.unmark(); err != nil {
@@ -175,6 +175,10 @@ func (r *restore) compare(ctx context.Context, books *catalogue.Catalogue, store
 		if row.Readable() && !seen[row.ObjectKey] {
 			r.said.Missing = append(r.said.Missing, row.ID)
 		}
+	}
+	if len(seen) == 0 && len(r.said.Missing) > 0 {
+		// A disk that is not mounted looks like this, or another bucket: nothing is called lost for that.
+		return usageError{fmt.Errorf("the object store holds nothing of the %d clips that the rows know: everything stays closed; mount it, or name the one that belongs to the backup with --objects, and repeat this", len(r.said.Missing))}
 	}
 	for _, id := range r.said.Missing {
 		clip, err := books.Clip(ctx, id)

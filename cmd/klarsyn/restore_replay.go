@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"klarsyn/policy"
@@ -104,8 +104,12 @@ func (r *restore) readOld(ctx context.Context) error {
 	if errors.Is(err, audit.ErrForked) {
 		return err
 	}
+	if err != nil && r.newer == nil {
+		return fmt.Errorf("the log of the catalogue that was moved aside cannot be read, and with it what was deleted since the backup was made: everything stays closed; repeat this, or give an exported log with --log; if both are lost, move away %s, and what was deleted since is unknown: %w",
+			strings.Join(r.said.Aside, " and "), err)
+	}
 	if err != nil {
-		r.logger.Error("the log of the catalogue that was moved aside cannot be used", "err", err)
+		r.logger.Error("the log of the catalogue that was moved aside cannot be read; the one that was given is used", "err", err)
 	}
 	return nil
 }
@@ -146,17 +150,21 @@ func (r *restore) readOldLog(ctx context.Context, old rows) error {
 	if err != nil {
 		return err
 	}
-	if r.waiting, err = audit.Waiting(ctx, old.DB); err != nil {
+	waiting, err := audit.Waiting(ctx, old.DB)
+	if err != nil {
 		return err
 	}
-	if r.newer != nil {
-		return nil // what was given goes first
+	if r.newer == nil { // else what was given goes first
+		dir := r.layout.restoringLog()
+		if _, err := log.Export(ctx, audit.Export{Dir: dir, Keys: []string{r.trusted}}); err != nil {
+			return err
+		}
+		if err := r.readLog(ctx, dir, r.rows.Log.Checkpoint); err != nil {
+			return err
+		}
 	}
-	dir := filepath.Join(r.layout.root, "restoring.log")
-	if _, err := log.Export(ctx, audit.Export{Dir: dir, Keys: []string{r.trusted}}); err != nil {
-		return err
-	}
-	return r.readLog(ctx, dir, r.rows.Log.Checkpoint)
+	r.waiting = waiting // only with the numbered entries before them
+	return nil
 }
 
 // entries goes through what was done since the backup was made.
@@ -190,10 +198,15 @@ func (r *restore) replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.rows != nil {
-		if err := books.Close(ctx, r.closed()); err != nil {
+	closed := r.closed
+	if r.rows == nil { // the rows that are there are held against the objects: nobody works on them meanwhile
+		closed = func() catalogue.Epoch { return catalogue.Epoch{Restoring: r.id()} }
+		if _, err := books.BeginEpoch(ctx); err != nil {
 			return err
 		}
+	}
+	if err := books.Close(ctx, closed()); err != nil {
+		return err
 	}
 	seals, err := r.seal(ctx, books, clock)
 	if err != nil {

@@ -108,8 +108,12 @@ func (re *retain) openKeys(ctx context.Context) error {
 	if re.keyDB, err = openKeyStore(ctx, s.layout, s.addresses); err != nil {
 		return err
 	}
-	if err := checkKeyEpoch(ctx, s.layout, s.db, re.keyDB, true); err != nil {
+	// Keys of another time are a verdict; a database that is away for a moment is none, and the tender's rounds go on.
+	var verdict usageError
+	if err := checkKeyEpoch(ctx, s.layout, s.db, re.keyDB, true); errors.As(err, &verdict) {
 		return err
+	} else if err != nil {
+		s.logger.Error("whether the keys belong to the rows could not be asked", "err", err)
 	}
 	tender := &keys.Tender{
 		Store: &keys.Store{DB: re.keyDB.DB, Sealer: ring, Now: s.clock.Logging},

@@ -104,6 +104,20 @@ func recorded(t *testing.T, l layout, n int) []retention.Clip {
 	return recordedOf(t, l, n, 200<<10)
 }
 
+// taking opens the spool of a data directory, as a recorder does.
+func taking(t *testing.T, s *site) *vault.Intake {
+	t.Helper()
+	books := s.catalogue("service:ingest")
+	in, err := vault.OpenIntake(t.Context(), vault.IntakeConfig{
+		Reservations: books, Timeline: books, Outcomes: books, Store: s.store, Permit: s.current.now().permits.At,
+		Spool: s.layout.spool(), MinFree: 1, Node: "prov", Log: quiet(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
 // recordedOf does so with clips of about that many bytes.
 func recordedOf(t *testing.T, l layout, n, size int) []retention.Clip {
 	t.Helper()
@@ -111,13 +125,7 @@ func recordedOf(t *testing.T, l layout, n, size int) []retention.Clip {
 	s := opened(t, l, nil)
 	re := openRetain(ctx, s, reaping{})
 	books := s.catalogue("service:ingest")
-	in, err := vault.OpenIntake(ctx, vault.IntakeConfig{
-		Reservations: books, Timeline: books, Outcomes: books, Store: s.store, Permit: s.current.now().permits.At,
-		Spool: l.spool(), MinFree: 1, Node: "prov", Log: quiet(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	in := taking(t, s)
 	start := time.Now().UTC().Add(-time.Duration(n) * 5 * time.Second).Truncate(time.Microsecond)
 	for i := range n {
 		from, to := start.Add(time.Duration(i)*5*time.Second), start.Add(time.Duration(i+1)*5*time.Second)

@@ -155,7 +155,15 @@ func (s *storage) room() error {
 
 // meter tells it. What nobody knows is left out.
 func (s *storage) meter(m meter) {
-	m.question("klarsyn_storage_free_bytes", "Bytes free for sealed clips. Left out where nobody knows how much the store holds.", s.left)
+	m.question("klarsyn_storage_free_bytes", "Bytes free for sealed clips, as of the last minute. Left out where nobody knows how much the store holds.",
+		func(context.Context) (float64, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if len(s.free) == 0 {
+				return 0, errNotYet
+			}
+			return s.free[len(s.free)-1].bytes, nil
+		})
 	m.question("klarsyn_storage_days_left", "Days until storage is full at the rate of the last day; +Inf where it does not fill. Left out until that can be told.",
 		func(context.Context) (float64, error) {
 			days, known := s.days()

@@ -108,10 +108,43 @@ func printLogReport(w io.Writer, r *verify.Report, took time.Duration) {
 	}
 }
 
+// proofFlags are what a proof is checked with.
+type proofFlags struct {
+	proof, key, witness string
+	quorum              int
+	asJSON              bool
+}
+
+func (f *proofFlags) add(cmd *cobra.Command, wrote, shown string) {
+	cmd.Flags().StringVar(&f.proof, "proof", "", "file that klarsyn proof "+wrote+" wrote (required)")
+	cmd.Flags().StringVar(&f.key, "key", "", "file with the log's public key, its audit.pub (required)")
+	cmd.Flags().StringVar(&f.witness, "witness", "", "file with the public keys of witnesses, one to a line")
+	cmd.Flags().IntVar(&f.quorum, "quorum", 0, "how many of those witnesses must have cosigned")
+	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print "+shown+" as JSON")
+	require(cmd, "proof")
+	require(cmd, "key")
+}
+
+// read gives the proof's text, and the keys of the log and of witnesses.
+func (f *proofFlags) read() (text string, keys []string, witnesses []*verify.Witness, err error) {
+	b, err := os.ReadFile(f.proof)
+	if err != nil {
+		return "", nil, nil, usageError{fmt.Errorf("--proof: %w", err)}
+	}
+	if keys, err = readKeys(f.key); err != nil {
+		return "", nil, nil, err
+	}
+	if witnesses, err = readWitnesses(f.witness); err != nil {
+		return "", nil, nil, err
+	}
+	if f.quorum > len(witnesses) {
+		return "", nil, nil, usageError{fmt.Errorf("--quorum %d: --witness names %d", f.quorum, len(witnesses))}
+	}
+	return string(b), keys, witnesses, nil
+}
+
 func verifyEntryCommand(std stdio) *cobra.Command {
-	var proof, key, witness string
-	var quorum int
-	var asJSON bool
+	var f proofFlags
 	cmd := &cobra.Command{
 		Use: "entry", Short: "Check the proof of one entry",
 		Long: `entry checks a proof that klarsyn proof entry wrote, and shows the entry. It needs the log's public key and
@@ -121,39 +154,22 @@ Exit code: 0 the entry is in the log, 1 the proof does not hold, 2 wrong use.`,
 		Example: "  klarsyn verify entry --proof entry-17.tlog-proof --key audit.pub",
 		Args:    noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			text, err := os.ReadFile(proof)
-			if err != nil {
-				return usageError{fmt.Errorf("--proof: %w", err)}
-			}
-			keys, err := readKeys(key)
+			text, keys, witnesses, err := f.read()
 			if err != nil {
 				return err
 			}
-			witnesses, err := readWitnesses(witness)
+			p, err := verify.ParseProof(text)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", f.proof, err)
 			}
-			if quorum > len(witnesses) {
-				return usageError{fmt.Errorf("--quorum %d: --witness names %d", quorum, len(witnesses))}
-			}
-			p, err := verify.ParseProof(string(text))
+			proven, err := p.Check(keys, witnesses, f.quorum)
 			if err != nil {
-				return fmt.Errorf("%s: %w", proof, err)
+				return fmt.Errorf("%s: %w", f.proof, err)
 			}
-			proven, err := p.Check(keys, witnesses, quorum)
-			if err != nil {
-				return fmt.Errorf("%s: %w", proof, err)
-			}
-			return printProven(std.out, p.Index, proven, asJSON)
+			return printProven(std.out, p.Index, proven, f.asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&proof, "proof", "", "file that klarsyn proof entry wrote (required)")
-	cmd.Flags().StringVar(&key, "key", "", "file with the log's public key, its audit.pub (required)")
-	cmd.Flags().StringVar(&witness, "witness", "", "file with the public keys of witnesses, one to a line")
-	cmd.Flags().IntVar(&quorum, "quorum", 0, "how many of those witnesses must have cosigned")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the entry and what proves it as JSON")
-	require(cmd, "proof")
-	require(cmd, "key")
+	f.add(cmd, "entry", "the entry and what proves it")
 	return cmd
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,9 +11,8 @@ import (
 )
 
 func verifyDeletionCommand(std stdio) *cobra.Command {
-	var proof, key, witness, clip string
-	var quorum int
-	var asJSON bool
+	var f proofFlags
+	var clip string
 	cmd := &cobra.Command{
 		Use: "deletion", Short: "Check the proof that a clip was deleted",
 		Long: `deletion checks a proof that klarsyn proof deletion or the server's page gave. It needs the log's public key and nothing
@@ -28,52 +26,35 @@ Exit code: 0 the clip was deleted as the proof says, 1 the proof does not hold, 
 		Example: "  klarsyn verify deletion --proof deletion.json --key audit.pub\n  klarsyn verify deletion --proof deletion.json --key audit.pub --witness witnesses.pub --quorum 1 --json",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := os.ReadFile(proof)
-			if err != nil {
-				return usageError{fmt.Errorf("--proof: %w", err)}
-			}
 			if cmd.Flags().Changed("clip") {
 				if err := checkClipID(clip); err != nil {
 					return err
 				}
 			}
-			keys, err := readKeys(key)
+			text, keys, witnesses, err := f.read()
 			if err != nil {
 				return err
 			}
-			witnesses, err := readWitnesses(witness)
+			p, err := verify.ParseDeletionProof(text)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", f.proof, err)
 			}
-			if quorum > len(witnesses) {
-				return usageError{fmt.Errorf("--quorum %d: --witness names %d", quorum, len(witnesses))}
-			}
-			p, err := verify.ParseDeletionProof(string(text))
-			if err != nil {
-				return fmt.Errorf("%s: %w", proof, err)
-			}
-			d, err := p.Check(keys, witnesses, quorum)
+			d, err := p.Check(keys, witnesses, f.quorum)
 			if err == nil && clip != "" && clip != d.Tombstone.Clip {
 				err = fmt.Errorf("%w: it is of clip %s, not %s", verify.ErrNotProven, d.Tombstone.Clip, clip)
 			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", proof, err)
+				return fmt.Errorf("%s: %w", f.proof, err)
 			}
-			if asJSON {
+			if f.asJSON {
 				return printJSON(std.out, shownDeletion(d))
 			}
 			printDeletion(std.out, d)
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&proof, "proof", "", "file that klarsyn proof deletion wrote (required)")
-	cmd.Flags().StringVar(&key, "key", "", "file with the log's public key, its audit.pub (required)")
+	f.add(cmd, "deletion", "what is proven")
 	cmd.Flags().StringVar(&clip, "clip", "", "id of the clip that the proof must be of")
-	cmd.Flags().StringVar(&witness, "witness", "", "file with the public keys of witnesses, one to a line")
-	cmd.Flags().IntVar(&quorum, "quorum", 0, "how many of those witnesses must have cosigned")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print what is proven as JSON")
-	require(cmd, "proof")
-	require(cmd, "key")
 	return cmd
 }
 

@@ -202,6 +202,8 @@ func (in *apart) databaseRefuses(t *testing.T) {
 		{"ingest", "klarsyn_keys", "gets into the key store", `SELECT 1`},
 		{"serve", "klarsyn", "commits a clip", `UPDATE catalogue_clip SET state = 'committed' WHERE state = 'pending'; UPDATE catalogue_clip SET size = size + 1`},
 		{"serve", "klarsyn", "reserves a clip", `INSERT INTO catalogue_clip (id) VALUES ('x')`},
+		{"serve", "klarsyn", "gives a hold to another case", `UPDATE catalogue_hold SET case_number = 'mine'`},
+		{"serve", "klarsyn", "removes a hold", `DELETE FROM catalogue_hold`},
 		{"serve", "klarsyn", "gives a part a longer life", `INSERT INTO catalogue_clip (id, camera, permit, permit_version, start_us, end_us, deadline_us, state, key_day, object_key, codec, node, parent)
 			SELECT 'x', camera, permit, permit_version, start_us, end_us, deadline_us + 1, 'pending', key_day, 'clips/x', codec, node, id FROM catalogue_clip WHERE state = 'committed' LIMIT 1`},
 		{"serve", "klarsyn", "destroys a header", `DELETE FROM catalogue_header`},

@@ -59,7 +59,19 @@ CREATE OR REPLACE TRIGGER catalogue_deadline_falls BEFORE UPDATE OF deadline_us 
 
 -- serve places and lifts holds, and cuts parts of clips out into their cases: what it inserts is part of a clip that is there.
 GRANT SELECT ON catalogue_hold, catalogue_held TO :"serve", :"retain", :"fsck";
-GRANT INSERT, UPDATE ON catalogue_hold, catalogue_held TO :"serve";
+GRANT INSERT ON catalogue_hold, catalogue_held TO :"serve";
+-- Of a hold that stands it changes when it is looked at again and how it is lifted, and nothing of case, ground or people.
+GRANT UPDATE (review_us, lift_asked_us, lift_asked_by, lift_reason, lifted_us, lifted_by) ON catalogue_hold TO :"serve";
+GRANT UPDATE (from_us, to_us, cut, over_us, header, file_key) ON catalogue_held TO :"serve";
+CREATE OR REPLACE FUNCTION catalogue_held_keeps() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.over_us = 0 OR NEW.header IS NOT NULL OR NEW.file_key IS NOT NULL THEN
+        RAISE EXCEPTION 'permission denied: what opens a held clip goes with its hold, and is never another';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER catalogue_held_keeps BEFORE UPDATE OF header, file_key ON catalogue_held
+    FOR EACH ROW EXECUTE FUNCTION catalogue_held_keeps();
 GRANT INSERT ON catalogue_clip TO :"serve";
 GRANT INSERT, DELETE ON catalogue_header TO :"serve";
 GRANT UPDATE (holds, state, shredded_us, object_version, size, plain_size, sha256) ON catalogue_clip TO :"serve";

@@ -60,13 +60,14 @@ POLICY
 # serve puts the parts of clips that it cuts out into cases.
 role serve <<POLICY
 {"Version": "2012-10-17", "Statement": [
-  {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": ["arn:aws:s3:::$bucket/*"]}
+  {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::$bucket/*"]},
+  {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::$bucket/clips/*", "arn:aws:s3:::$bucket/probe/*"]}
 ]}
 POLICY
 role retain <<POLICY
 {"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"], "Resource": ["arn:aws:s3:::$bucket"]},
-  {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload", "s3:PutObjectLegalHold", "s3:GetObjectLegalHold"], "Resource": ["arn:aws:s3:::$bucket/*"]},
+  {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload", "s3:PutObjectLegalHold", "s3:GetObjectLegalHold"], "Resource": ["arn:aws:s3:::$bucket/clips/*", "arn:aws:s3:::$bucket/probe/*"]},
   {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::$bucket/installation/*"]}
 ]}
 POLICY

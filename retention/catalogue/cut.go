@@ -33,9 +33,10 @@ func (c *Catalogue) BegunCuts(ctx context.Context, before time.Time, limit int) 
 }
 
 func (c *Catalogue) partsHeld(ctx context.Context, where string, args ...any) ([]retention.PartHeld, error) {
-	rows, err := c.DB.QueryContext(ctx, `SELECT d.hold, h.case_number, d.clip, d.from_us, d.to_us, d.cut
+	const parts = `SELECT d.hold, h.case_number, d.clip, d.from_us, d.to_us, d.cut
 		FROM catalogue_held d JOIN catalogue_hold h ON h.id = d.hold JOIN catalogue_clip p ON p.id = d.clip
-		WHERE d.over_us = 0 AND h.lifted_us = 0 AND `+where+` ORDER BY d.hold, d.clip LIMIT $1`, args...) //nolint:gosec // the conditions are written above
+		WHERE d.over_us = 0 AND h.lifted_us = 0 AND `
+	rows, err := c.DB.QueryContext(ctx, parts+where+` ORDER BY d.hold, d.clip LIMIT $1`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("looking for what is to be cut out: %w", err)
 	}
@@ -106,6 +107,10 @@ func (c *Catalogue) ReserveCut(ctx context.Context, p retention.PartHeld, cut re
 func (c *Catalogue) CommitCut(ctx context.Context, p retention.PartHeld, cut retention.Clip) error {
 	err := c.within(ctx, "keeping a part of clip "+p.Clip, func(tx *sql.Tx) error {
 		if _, err := c.lockHold(ctx, tx, p.Hold); err != nil {
+			return err
+		}
+		// The clip before its part: in order of their ids, like everybody who locks several.
+		if _, err := oneClip(ctx, tx, `WHERE id = $1`+c.locked(), p.Clip); err != nil {
 			return err
 		}
 		res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'committed', object_version = $1, size = $2, plain_size = $3, sha256 = $4

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"klarsyn/policy"
@@ -70,6 +72,7 @@ func (c *Catalogue) move(ctx context.Context, tx *sql.Tx, rule, reason string, t
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil { // closed before the transaction goes on
 		return moved, err
 	}
+	slices.SortFunc(changes, func(a, b change) int { return strings.Compare(a.clip.ID, b.clip.ID) }) // as everybody locks them
 	now := c.Now()
 	for _, ch := range changes {
 		if _, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET deadline_us = $1, rule = $2 WHERE id = $3 AND deadline_us > $1`,

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"klarsyn/camera"
@@ -60,7 +62,7 @@ func (c *Catalogue) PlaceHold(ctx context.Context, who policy.Subject, h retenti
 // row is locked from here to the end of the transaction.
 func (c *Catalogue) raise(ctx context.Context, tx *sql.Tx, id string, sealed bool) (retention.Clip, string, error) {
 	res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET holds = holds + 1
-		WHERE id = $1 AND state IN ('pending', 'committed', 'partial') AND (deadline_us > $2 OR cased_us <> 0) AND $3 = 1`, id, micros(c.Now()), flag(sealed))
+		WHERE id = $1 AND state IN ('pending', 'committed', 'partial') AND (deadline_us > $2 OR holds > 0) AND $3 = 1`, id, micros(c.Now()), flag(sealed))
 	err = changedOne(res, err)
 	if err != nil && !errors.Is(err, retention.ErrGone) {
 		return retention.Clip{}, "", err
@@ -126,6 +128,8 @@ func (c *Catalogue) Lift(ctx context.Context, who policy.Subject, id string) err
 		if err != nil {
 			return err
 		}
+		// In order of their ids, as who places a hold locks them.
+		slices.SortFunc(held, func(a, b retention.HeldClip) int { return strings.Compare(a.Clip, b.Clip) })
 		var ids []string
 		for _, part := range held {
 			if !part.Over.IsZero() {
@@ -183,7 +187,7 @@ func (c *Catalogue) shred(ctx context.Context, tx *sql.Tx, clip retention.Clip, 
 	return c.Log.Append(ctx, tx, policy.ClipShreddedEntry(c.Actor, refOf(clip), clip.Deadline, string(clip.State)))
 }
 
-// ExtendHold sets when somebody must look at a hold again.
+// ExtendHold sets when somebody must look at a hold again. What was asked of lifting it before is over.
 func (c *Catalogue) ExtendHold(ctx context.Context, who policy.Subject, id string, review time.Time) error {
 	return c.within(ctx, "extending hold "+id, func(tx *sql.Tx) error {
 		h, err := c.lockHold(ctx, tx, id)
@@ -192,7 +196,7 @@ func (c *Catalogue) ExtendHold(ctx context.Context, who policy.Subject, id strin
 		}
 		before := h.Review
 		h.Review = instant(micros(review))
-		if _, err := tx.ExecContext(ctx, `UPDATE catalogue_hold SET review_us = $1 WHERE id = $2`, micros(review), id); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE catalogue_hold SET review_us = $1, lift_asked_us = 0, lift_asked_by = '', lift_reason = '' WHERE id = $2`, micros(review), id); err != nil {
 			return err
 		}
 		return c.Log.Append(ctx, tx, policy.HoldExtendedEntry(who, entryOf(h, nil), before, policy.Approval{ID: h.ID, By: who.Name}))

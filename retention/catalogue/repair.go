@@ -75,7 +75,8 @@ func (c *Catalogue) Recount(ctx context.Context, id string, logged []string) (bo
 		case n < clip.Holds && known != len(logged):
 			return ErrHoldsUnsure
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET holds = $1 WHERE id = $2`, n, id); err != nil {
+		// What nothing keeps is due again, if its deadline has passed.
+		if _, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET holds = $1, cased_us = CASE WHEN $1 > 0 THEN cased_us ELSE 0 END WHERE id = $2`, n, id); err != nil {
 			return err
 		}
 		changed = true

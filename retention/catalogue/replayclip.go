@@ -134,8 +134,7 @@ func (r *replay) loseWhatNothingOpens(ctx context.Context) error {
 			}
 		}
 	}
-	left, err := clips(ctx, r.tx, `WHERE state IN ('pending', 'committed', 'partial') AND NOT EXISTS (SELECT 1 FROM catalogue_header WHERE clip = id)
-		AND cased_us = 0 ORDER BY id`)
+	left, err := clips(ctx, r.tx, `WHERE state IN ('pending', 'committed', 'partial') AND NOT EXISTS (SELECT 1 FROM catalogue_header WHERE clip = id) ORDER BY id`)
 	if err != nil {
 		return err
 	}
@@ -153,7 +152,9 @@ func (r *replay) loseWhatNothingOpens(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	// What passed its deadline under a hold that could not be placed again nobody keeps: it is due.
+	_, err = r.exec(ctx, `UPDATE catalogue_clip SET cased_us = 0 WHERE cased_us > 0 AND holds = 0 AND state IN ('pending', 'committed', 'partial')`)
+	return err
 }
 
 // hold does again what was done with holds.

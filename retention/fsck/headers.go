@@ -45,8 +45,10 @@ func (h *headers) row(_ context.Context, row retention.Row) error {
 	}
 	h.result.Checked++
 	d := digest(row.HeaderHash[:16])
-	if other, ok := h.kept[d]; ok && other != row.ID {
-		h.shared(row, other)
+	if owner, ok := h.kept[d]; ok { // whose it is a hold knows: each other clip that has it is told of once
+		if owner != row.ID {
+			h.shared(row, owner)
+		}
 	} else if _, ok := h.seen[d]; ok {
 		h.twice[d] = append(h.twice[d], row)
 	}

@@ -106,11 +106,9 @@ func (h *held) wrong(row retention.Row, in *holds) []Finding {
 		case row.State == retention.Lost, !mayBeKept(row.Clip) && row.Size == 0: // nothing of it was ever kept
 		case !mayBeKept(row.Clip):
 			r.broken(where, mendHeldDelete, "clip %s is %s although hold %s keeps it", row.ID, row.State, hold.ID)
-		case row.KeyCase != "" && row.KeyCase != hold.Case:
-			r.broken(where, mendHeldRow, "clip %s is sealed to another case than that of hold %s, which keeps it", row.ID, hold.ID)
-		case row.KeyCase != "" && !row.HasHeader:
+		case row.KeyCase == hold.Case && row.KeyCase != "" && !row.HasHeader:
 			r.broken(where, mendHeldKey, "clip %s is held by %s and sealed to its case, but its header is gone", row.ID, hold.ID)
-		case row.KeyCase == "" && (!kept.HasHeader || kept.FileKeySize == 0):
+		case row.KeyCase != hold.Case && (!kept.HasHeader || kept.FileKeySize == 0):
 			r.broken(where, mendHeldKey, "hold %s does not keep what opens clip %s", hold.ID, row.ID)
 		case row.KeyCase == "" && row.HasHeader && row.HeaderHash != kept.HeaderHash:
 			r.broken(where, mendHeldKey, "hold %s keeps another header of clip %s than the clip has", hold.ID, row.ID)

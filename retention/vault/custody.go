@@ -131,7 +131,7 @@ func (cu *Custody) wanted(ctx context.Context, h *retention.Hold) ([]retention.C
 // copyKey is what opens a clip, sealed to a case. A clip that is past its deadline is opened by the case that holds it already.
 func (cu *Custody) copyKey(ctx context.Context, c retention.Clip, to age.Recipient) (retention.SealedKey, error) {
 	number := c.KeyCase
-	if number == "" && cu.Vault.over(c) {
+	if number != "" || cu.Vault.over(c) {
 		cases, err := cu.Book.CasesOf(ctx, c.ID)
 		if err != nil {
 			return retention.SealedKey{}, unavailable(err)
@@ -139,7 +139,9 @@ func (cu *Custody) copyKey(ctx context.Context, c retention.Clip, to age.Recipie
 		if len(cases) == 0 {
 			return retention.SealedKey{}, retention.ErrGone
 		}
-		number = cases[0]
+		if !slices.Contains(cases, number) { // the case that it was cut out for may have let it go
+			number = cases[0]
+		}
 	}
 	header, identity, _, err := cu.Vault.key(ctx, c, number)
 	if err != nil {

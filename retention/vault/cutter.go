@@ -50,7 +50,11 @@ type Cutter struct {
 	Timeout time.Duration
 }
 
-const cutBatch = 20
+const (
+	cutBatch = 20
+	// cutRetell is how long a fault lasts before it is logged again.
+	cutRetell = 10 * time.Minute
+)
 
 func (cu *Cutter) timeout() time.Duration {
 	if cu.Timeout == 0 {
@@ -65,8 +69,10 @@ func (cu *Cutter) Run(ctx context.Context) error {
 	if every == 0 {
 		every = 5 * time.Second
 	}
+	var told time.Time
 	for {
-		if _, err := cu.Cut(ctx); err != nil && ctx.Err() == nil {
+		if _, err := cu.Cut(ctx); err != nil && ctx.Err() == nil && time.Since(told) >= cutRetell {
+			told = time.Now()
 			cu.Log.Error("parts of clips could not be cut out: the whole of them stays held, and it is tried again", "err", err)
 		}
 		t := time.NewTimer(every)
@@ -123,7 +129,7 @@ func (cu *Cutter) cut(ctx context.Context, p retention.PartHeld) error {
 	if err != nil {
 		return err
 	}
-	defer footage.Close()
+	defer func() { _ = footage.Close() }() // it holds nothing that could fail to close
 	to := p.To
 	if to.IsZero() {
 		to = parent.End
@@ -135,9 +141,12 @@ func (cu *Cutter) cut(ctx context.Context, p retention.PartHeld) error {
 	if span.whole {
 		return cu.List.KeepWhole(ctx, p)
 	}
-	recipient, _, err := cu.Keys.MintCase(ctx, p.Case)
+	recipient, minted, err := cu.Keys.MintCase(ctx, p.Case)
 	if err != nil {
 		return err
+	}
+	if minted { // what the hold keeps was sealed to another one
+		return fmt.Errorf("the key of case %s is gone: restore the key store from its backup", p.Case)
 	}
 	var sealed bytes.Buffer
 	header, stream, err := seal(recipient, &sealed)

@@ -366,3 +366,57 @@ func (s *site) exec(query string) {
 	_, err := s.db.Exec(query)
 	s.must(err)
 }
+
+// A store that breaks off in the middle of a clip is no end of it: nothing is cut, and the whole of it stays held.
+func TestCutOverAStoreThatBreaksOff(t *testing.T) {
+	s := newSite(t)
+	c := s.film("k0", film(t, 10, func(int) bool { return true }))
+	s.set(noon.Add(time.Minute))
+	h, _ := s.hold(thisCase, retention.Hold{Camera: "k0", From: c.Start.Add(2 * time.Second), To: c.Start.Add(9 * time.Second)})
+	breaking := s.cutter()
+	breaking.Vault = &vault.Vault{Shelf: s.books, Keyring: s.keys, Store: breaksOff{s.store, 100_000}, Clock: s}
+	if n, err := breaking.Cut(t.Context()); n != 0 || !errors.Is(err, retention.ErrUnavailable) {
+		t.Errorf("%d cuts, %v", n, err)
+	}
+	if now, err := s.books.Clip(t.Context(), c.ID); err != nil || now.Holds != 1 {
+		t.Errorf("%+v, %v", now, err)
+	}
+	if n, err := s.cutter().Cut(t.Context()); err != nil || n != 1 {
+		t.Fatalf("afterwards: %d, %v", n, err)
+	}
+	kept, err := s.books.Hold(t.Context(), h.ID)
+	s.must(err)
+	for _, k := range kept.Clips {
+		if k.Over.IsZero() && (!k.From.Equal(c.Start.Add(2*time.Second)) || !k.To.Equal(c.Start.Add(9*time.Second))) {
+			t.Errorf("kept %+v", k)
+		}
+	}
+}
+
+// breaksOff ends every answer after some bytes, as a connection that is lost does.
+type breaksOff struct {
+	vault.Reader
+	after int64
+}
+
+func (b breaksOff) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	r, err := b.Reader.Open(ctx, key, offset, length)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(r, b.after), r}, nil
+}
+
+// What is held and still waits in the spool at its deadline is stored all the same.
+func TestHeldInTheSpool(t *testing.T) {
+	s := newSite(t)
+	c, plain := s.record("k0", noon, 30_000)
+	s.holdClip(thisCase, c)
+	s.set(c.Deadline)
+	s.claim()
+	s.move()
+	s.wantRead(s.last("k0"), plain)
+}

@@ -172,7 +172,7 @@ func (in *Intake) settle(ctx context.Context, c retention.Clip) error {
 	if c.State != retention.Pending { // expired before it was closed
 		return in.spool.remove(c.ID)
 	}
-	if !in.cfg.Now().Before(c.Deadline) {
+	if !c.Held() && !in.cfg.Now().Before(c.Deadline) {
 		return nil // it waits for deletion: what is put now would come after the proof that it is gone
 	}
 	if e.plain == 0 || e.Frames == 0 {

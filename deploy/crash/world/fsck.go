@@ -2,17 +2,15 @@ package world
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"iter"
 	"time"
 
 	"klarsyn/policy/audit"
-	"klarsyn/policy/audit/replay"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
 	"klarsyn/retention/fsck"
+	"klarsyn/retention/fsck/story"
 	"klarsyn/retention/keys"
 	"klarsyn/retention/object"
 	"klarsyn/retention/vault"
@@ -56,7 +54,7 @@ func (c *Checker) fsck(ctx context.Context) ([]fsck.Result, error) {
 		},
 		Replay: func(ctx context.Context) (fsck.Story, error) {
 			clips, err := audit.Replay(ctx, w.DB, w.dialect(w.Catalogue))
-			return story{clips}, err
+			return story.Of(clips, time.Time{}), err // nothing was ever removed from it
 		},
 	})
 	if err != nil {
@@ -64,35 +62,4 @@ func (c *Checker) fsck(ctx context.Context) ([]fsck.Result, error) {
 	}
 	plain, err := fsck.Plaintext{}.Search(ctx, w.Folder)
 	return append(results, plain), err
-}
-
-// story is a replayed log of which nothing was ever removed.
-type story struct{ clips *replay.Clips }
-
-func (story) Begins() time.Time { return time.Time{} }
-
-func (s story) All() iter.Seq[fsck.Told] {
-	return func(yield func(fsck.Told) bool) {
-		for c := range s.clips.All() {
-			if !yield(toldOf(c)) {
-				return
-			}
-		}
-	}
-}
-
-func (s story) Clip(id string) (fsck.Told, bool) {
-	c, ok := s.clips.Clip(id)
-	return toldOf(c), ok
-}
-
-func toldOf(c replay.Clip) fsck.Told {
-	t := fsck.Told{ID: c.ID, State: retention.State(c.State), Deadline: c.Deadline, HeldOver: c.HeldOver, Lost: c.Lost, Shredded: c.Shredded}
-	for _, h := range c.Holds {
-		t.Holds = append(t.Holds, h.ID)
-	}
-	if b, err := hex.DecodeString(c.SHA256); err == nil && len(b) == sha256.Size {
-		t.SHA256 = [sha256.Size]byte(b)
-	}
-	return t
 }

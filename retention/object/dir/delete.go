@@ -137,6 +137,12 @@ func (d *deletion) list(folder string, in []int) {
 
 // listUploads counts what is left of the keys' uploads.
 func (d *deletion) listUploads(ctx context.Context) {
+	if err := d.same(); err != nil {
+		for _, in := range d.at {
+			d.fail(in, "listing what is left of %s: %w", err)
+		}
+		return
+	}
 	for t, err := range d.unfinished(ctx, "") {
 		if err != nil {
 			for _, in := range d.at {

@@ -21,6 +21,9 @@ import (
 // Store is an object.Store over one directory of one file system.
 type Store struct {
 	root string
+	// made is the folder of uploads as it was when the store was opened; nil where nothing was made. If another one stands there,
+	// or none, what a listing does not show is no proof: the disk may not be mounted any more.
+	made fs.FileInfo
 	// sync makes the entries of a folder survive a power cut. A test watches it.
 	sync func(folder string) error
 }
@@ -54,7 +57,25 @@ func open(root string, sys system) (*Store, error) {
 	if err := sys.probe(filepath.Join(s.root, uploads)); err != nil {
 		return nil, fmt.Errorf("object directory %s: %w", root, err)
 	}
+	if s.made, err = os.Stat(filepath.Join(s.root, uploads)); err != nil {
+		return nil, fmt.Errorf("object directory %s: %w", root, err)
+	}
 	return s, nil
+}
+
+// same is an error if the directory is not the one that was opened.
+func (s *Store) same() error {
+	if s.made == nil {
+		return nil
+	}
+	now, err := os.Stat(filepath.Join(s.root, uploads))
+	if err == nil && !os.SameFile(s.made, now) {
+		err = errors.New("another directory stands there than was opened: is its disk mounted?")
+	}
+	if err != nil {
+		return fmt.Errorf("object directory %s: %w", s.root, err)
+	}
+	return nil
 }
 
 func (s *Store) path(key string) string { return filepath.Join(s.root, filepath.FromSlash(key)) }
@@ -185,6 +206,9 @@ func (s *Store) Traces(ctx context.Context, prefix string) iter.Seq2[object.Trac
 		})
 		if enough {
 			return
+		}
+		if err == nil {
+			err = s.same()
 		}
 		if err != nil {
 			yield(object.Trace{}, fmt.Errorf("listing objects under %q: %w", prefix, err))
