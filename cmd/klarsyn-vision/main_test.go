@@ -73,6 +73,9 @@ func TestWaysOut(t *testing.T) {
 				t.Fatalf("got %v\n%s", err, out)
 			}
 			ws := exit.Sys().(syscall.WaitStatus)
+			if name == "int80-socket" && bytes.Contains(out, []byte("unexpected fault address")) {
+				return // a kernel without a 32-bit gate: the instruction itself faults, and no call is made
+			}
 			if !ws.Signaled() || ws.Signal() != syscall.SIGSYS {
 				t.Errorf("ended with %v instead of SIGSYS\n%s", exit, out)
 			}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,9 +20,9 @@ func TestStorageThatFills(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		const gib = 1 << 30
-		used := int64(0)
+		var used atomic.Int64
 		s := &storage{capacity: 100 * gib, spare: 2 * gib, now: time.Now, logger: slog.New(slog.NewTextHandler(&said, nil)),
-			stored: func(context.Context) (int64, error) { return used, nil }}
+			stored: func(context.Context) (int64, error) { return used.Load(), nil }}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		done := make(chan struct{})
@@ -33,7 +34,7 @@ func TestStorageThatFills(t *testing.T) {
 		// 24 GiB a day: in four days 98 of them are full.
 		full := time.Duration(0)
 		for minute := range 5 * 24 * 60 {
-			used = int64(minute) * gib / 60
+			used.Store(int64(minute) * gib / 60)
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			at := time.Duration(minute) * time.Minute
@@ -57,7 +58,7 @@ func TestStorageThatFills(t *testing.T) {
 			t.Error("nobody was told")
 		}
 		// Retention goes on deleting, and recording begins again by itself.
-		used = 50 * gib
+		used.Store(50 * gib)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if err := s.room(); err != nil {
