@@ -17,8 +17,8 @@ import (
 )
 
 // startTimeout is the least time that a child gets from start to hello: loading OpenCV and FFmpeg takes
-// half a second on an idle machine.
-const startTimeout = 10 * time.Second
+// half a second on an idle machine, and many times that on one whose disk is cold and whose processors are busy.
+const startTimeout = 30 * time.Second
 
 // child is one running klarsyn-vision and the two goroutines that wait for it and read its stderr; stop
 // ends all three.

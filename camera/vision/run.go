@@ -76,7 +76,7 @@ func (c *Counter) waitUnknown(ctx context.Context, d time.Duration) {
 
 // session runs one child from start to end; its error says why it ended.
 func (c *Counter) session(ctx context.Context) error {
-	ch, err := start(c.cfg.Path, wire.ModeCount, c.cfg.Log)
+	ch, err := c.start(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,9 +84,6 @@ func (c *Counter) session(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, ch.kill)
 	defer stop()
 
-	if err := ch.greet(c.cfg.Watchdog); err != nil {
-		return err
-	}
 	setup := wire.Setup{Profile: c.cfg.Profile, Learning: c.cfg.Learning}
 	if err := ch.send(setup, c.cfg.Watchdog); err != nil {
 		return ch.because(err)
@@ -123,6 +120,27 @@ func (c *Counter) session(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// start gives a child that has said hello, once it was its turn to start.
+func (c *Counter) start(ctx context.Context) (*child, error) {
+	if c.cfg.Starting != nil {
+		if err := c.cfg.Starting.Acquire(ctx, 1); err != nil {
+			return nil, fmt.Errorf("wait for a turn to start: %w", err)
+		}
+		defer c.cfg.Starting.Release(1)
+	}
+	ch, err := start(c.cfg.Path, wire.ModeCount, c.cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, ch.kill)
+	defer stop()
+	if err := ch.greet(c.cfg.Watchdog); err != nil {
+		ch.stop()
+		return nil, err
+	}
+	return ch, nil
 }
 
 // take does what there is to do for one item. An error is the child's end.

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"klarsyn/camera"
 	"klarsyn/camera/vision/wire"
 )
@@ -56,6 +58,9 @@ type Config struct {
 	Backgrounds Backgrounds
 	// KeepEvery is the time between two looks at what the child has learnt.
 	KeepEvery time.Duration
+	// Starting bounds how many children load their libraries at once, over all cameras that share it; pictures wait
+	// in the queue meanwhile. Nil is no bound.
+	Starting *semaphore.Weighted
 }
 
 // Stats are what a counter has done since New.

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"klarsyn/camera"
 	"klarsyn/camera/vision/wire"
 )
@@ -81,6 +83,30 @@ func TestMissedPicture(t *testing.T) {
 	if st := c.Stats(); st.Offered != 2 || st.Unknown != 1 || st.Lost != 0 {
 		t.Errorf("stats: %+v", st)
 	}
+}
+
+// Children that share Starting load their libraries in turn: who waits keeps its picture, and counts it afterwards.
+func TestStartsInTurn(t *testing.T) {
+	v := testClip(t, 1)
+	turns := semaphore.NewWeighted(1)
+	if !turns.TryAcquire(1) {
+		t.Fatal("a new semaphore has no place")
+	}
+	c, s, stop := run(t, Config{Path: program(binary), Starting: turns})
+	when := offer(c, v, 0)
+	time.Sleep(time.Second)
+	if c.PID() != 0 || len(s.samples()) != 0 {
+		t.Errorf("it is not its turn: process %d, samples %v", c.PID(), s.samples())
+	}
+	turns.Release(1)
+	within(t, 40*time.Second, "samples", func() bool { return len(s.at(when)) == 2 })
+	if !s.at(when)[0].Quality.Looked() || !turns.TryAcquire(1) {
+		t.Errorf("it counted %+v, and keeps its turn", s.at(when)[0])
+	}
+	stop()
+	// Who is to end does not wait for a turn that never comes.
+	_, _, stop = run(t, Config{Path: program(binary), Starting: turns})
+	stop()
 }
 
 // A child that is killed is noticed, and while it is away the decoder is lost.

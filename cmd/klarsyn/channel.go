@@ -54,7 +54,7 @@ func (in *ingest) channel(held *holding, cc cameraConfig) (*channel, error) {
 	var counts counter
 	if len(cam.Profile.Zones) > 0 {
 		counts.Counter, err = vision.New(vision.Config{Path: in.visionPath, Camera: cam.ID, Profile: cam.Profile, Log: s.logger,
-			Every: cam.Counting.Every, Gate: !cam.Counting.Ungated, Backgrounds: in.backgrounds}, in.samples.take)
+			Every: cam.Counting.Every, Gate: !cam.Counting.Ungated, Backgrounds: in.backgrounds, Starting: in.starting}, in.samples.take)
 		if err != nil {
 			return nil, err
 		}

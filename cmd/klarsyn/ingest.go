@@ -7,11 +7,13 @@ import (
 	"maps"
 	"math"
 	"reflect"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"klarsyn/camera"
 	"klarsyn/camera/occupancy"
@@ -29,6 +31,7 @@ type ingest struct {
 	// backgrounds are what counters go on with after a restart: of the empty square, the one picture that ingest can open.
 	backgrounds *vault.Backgrounds
 	visionPath  string
+	starting    *semaphore.Weighted // children load their libraries on as many processors as there are, not all at once
 	views       *views
 	recalled    map[camera.ID]bool
 	samples     *sampler
@@ -65,7 +68,7 @@ func openIngest(ctx context.Context, s *site, visionPath string, onSamples func(
 	if err != nil {
 		return nil, err
 	}
-	in := &ingest{site: s, intake: intake, storage: room, visionPath: visionPath, views: newViews(), recalled: map[camera.ID]bool{}, cameras: map[camera.ID]*channel{}, backgrounds: &vault.Backgrounds{
+	in := &ingest{site: s, intake: intake, storage: room, visionPath: visionPath, starting: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))), views: newViews(), recalled: map[camera.ID]bool{}, cameras: map[camera.ID]*channel{}, backgrounds: &vault.Backgrounds{
 		Keys: books, Spool: s.layout.spool(), MinFree: s.square.minFree, Permit: permit, Now: s.clock.Receiving,
 	}}
 	in.samples = newSampler(&occupancy.Store{DB: s.db.DB, Now: s.clock.Receiving}, s.reserve.kept, s.logger, func(samples []camera.Sample) {
