@@ -16,7 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"klarsyn/deploy/crash/world"
+	"klarsyn/deploy/world"
+	"klarsyn/deploy/world/worldtest"
 )
 
 var (
@@ -33,7 +34,7 @@ const rounds = 8
 // Workers die between any two steps of recording, holding, cutting, lifting, deleting and of the keys, and while they bring to
 // rest what others left: over each pair of stores all invariants hold afterwards.
 func TestCampaign(t *testing.T) {
-	quickDisk(t)
+	worldtest.QuickDisk(t)
 	worker := filepath.Join(t.TempDir(), "worker")
 	if out, err := exec.Command("go", "build", "-tags", "crashpoints", "-o", worker, "klarsyn/deploy/crash").CombinedOutput(); err != nil {
 		t.Fatalf("building the worker: %v\n%s", err, out)
@@ -45,7 +46,7 @@ func TestCampaign(t *testing.T) {
 	began, stop := time.Now(), make(chan struct{})
 	go figures.tell(began, stop)
 	t.Run("over", func(t *testing.T) {
-		for name, open := range map[string]func(*testing.T) pair{"sqlite+directory": embedded, "postgresql+minio": servers} {
+		for name, open := range map[string]func(*testing.T) worldtest.Pair{"sqlite+directory": worldtest.Embedded, "postgresql+minio": worldtest.Servers} {
 			if *only != "" && *only != name {
 				continue
 			}
@@ -80,7 +81,7 @@ func (d death) String() string {
 // lane makes worlds over one pair of stores, one after the other.
 type lane struct {
 	t      *testing.T
-	pair   pair
+	pair   worldtest.Pair
 	name   string
 	worker string
 	tally  *tally
@@ -120,7 +121,7 @@ func (l *lane) again(ctx context.Context) {
 
 // live lets a world live round by round, while it is wanted and in order.
 func (l *lane) live(ctx context.Context, h *history, wanted func(round int) bool) {
-	a, err := l.pair.fresh(ctx)
+	a, err := l.pair.Fresh(ctx)
 	if err != nil {
 		l.t.Error(err)
 		return
@@ -141,7 +142,7 @@ func (l *lane) live(ctx context.Context, h *history, wanted func(round int) bool
 			return
 		}
 	}
-	if err := l.pair.drop(ctx, a); err != nil {
+	if err := l.pair.Drop(ctx, a); err != nil {
 		l.t.Error(err)
 	}
 }

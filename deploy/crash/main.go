@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"klarsyn/deploy/crash/world"
+	"klarsyn/deploy/world"
 )
 
 // errand is what a worker is started for.
@@ -50,7 +50,7 @@ func work() error {
 			return err
 		}
 	}
-	if err := d.rest(ctx); err != nil {
+	if err := d.Rest(ctx); err != nil {
 		return err
 	}
 	return w.Close()

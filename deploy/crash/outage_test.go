@@ -5,16 +5,17 @@ import (
 	"testing"
 	"time"
 
-	"klarsyn/deploy/crash/world"
+	"klarsyn/deploy/world"
+	"klarsyn/deploy/world/worldtest"
 	"klarsyn/retention"
 )
 
 // The object store is away for an hour: whatever falls due meanwhile is unreadable at its deadline, wherever its bytes lie, and a
 // minute after the store's return they are gone.
 func TestStoreAwayForAnHour(t *testing.T) {
-	quickDisk(t)
-	p, ctx := servers(t), t.Context()
-	a, err := p.fresh(ctx)
+	worldtest.QuickDisk(t)
+	p, ctx := worldtest.Servers(t), t.Context()
+	a, err := p.Fresh(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,28 +24,29 @@ func TestStoreAwayForAnHour(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	d := &day{World: w}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	must(d.Recover(ctx))
-	must(d.Tender.Tend(ctx))
+	must(w.Recover(ctx))
+	must(w.Tender.Tend(ctx))
 	for _, cam := range world.Cameras[:4] {
-		must(d.take(ctx, world.Take{Camera: cam, Seconds: 2, Bytes: 20_000}))
+		_, err := w.Show(ctx, world.Take{Camera: cam, Seconds: 2, Bytes: 20_000})
+		must(err)
 	}
-	must(d.move(ctx))
+	must(w.Move(ctx))
 
-	p.store.Stop()
+	p.Store.Stop()
 	away := w.Wall.Now()
 	due, failed := 0, 0
 	for minute := 1; minute <= 60; minute++ {
 		must(w.Wall.Advance(away.Add(time.Duration(minute) * time.Minute)))
 		if minute%15 == 1 { // what is recorded meanwhile waits in the spool
-			must(d.take(ctx, world.Take{Camera: "k5", Seconds: 1, Bytes: 5000}))
-			if err := d.move(ctx); err == nil {
+			_, err := w.Show(ctx, world.Take{Camera: "k5", Seconds: 1, Bytes: 5000})
+			must(err)
+			if err := w.Move(ctx); err == nil {
 				t.Fatal("a clip was stored in a store that is away")
 			}
 		}
@@ -74,9 +76,9 @@ func TestStoreAwayForAnHour(t *testing.T) {
 		t.Fatalf("%d clips fell due, and %d sweeps failed: the store was not away", due, failed)
 	}
 
-	p.store.Start(t)
+	p.Store.Start(t)
 	back := w.Wall.Now()
-	must(d.Sweep(ctx))
+	must(w.Sweep(ctx))
 	gone := 0
 	for row, err := range w.Books.All(ctx) {
 		must(err)
@@ -91,7 +93,7 @@ func TestStoreAwayForAnHour(t *testing.T) {
 	if gone < due {
 		t.Errorf("%d clips are gone of %d that were due", gone, due)
 	}
-	must(d.rest(ctx))
+	must(w.Rest(ctx))
 	checker, err := world.NewChecker()
 	must(err)
 	problems, err := checker.Check(ctx, w)

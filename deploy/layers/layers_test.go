@@ -66,8 +66,10 @@ var arrows = map[string][]string{
 
 	"deploy/testenv": {"..."},
 	// Whole installations in the hands of a test, wired as the commands wire them.
-	"deploy/crash":       {"camera", "policy", "retention", "retention/object", "retention/vault", "deploy/crash/world"},
-	"deploy/crash/world": {"camera/...", "policy/...", "retention/..."},
+	"deploy/crash":           {"camera", "policy", "retention", "retention/object", "retention/vault", "deploy/world/..."},
+	"deploy/world":           {"camera/...", "policy/...", "retention/..."},
+	"deploy/world/worldtest": {"deploy/world", "deploy/testenv"},
+	"deploy/histories":       {"camera", "policy", "retention", "retention/object", "retention/vault", "deploy/world/...", "deploy/testenv"},
 }
 
 // allowed is arrows, or for a package that is not listed: a folder below a root may import that root,

@@ -299,12 +299,6 @@ func (w *World) Rotating(ctx context.Context) (bool, error) {
 	return step != "" || len(files) > 2, err
 }
 
-// Outlive lets the leases of sweepers that died end: they go by the clock of the database, which is nobody's to set.
-func (w *World) Outlive(ctx context.Context) error {
-	_, err := w.DB.ExecContext(ctx, `UPDATE catalogue_clip SET lease_us = 0 WHERE lease_us <> 0`)
-	return err
-}
-
 // Recover starts the recorder: what a crash left in the spool gets its end.
 func (w *World) Recover(ctx context.Context) error {
 	versions, err := w.Books.Versions(ctx)

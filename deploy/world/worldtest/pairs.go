@@ -1,4 +1,5 @@
-package main
+// Package worldtest makes worlds for tests, over each pair of stores.
+package worldtest
 
 import (
 	"context"
@@ -16,21 +17,21 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
 	"github.com/minio/minio-go/v7"
 
-	"klarsyn/deploy/crash/world"
 	"klarsyn/deploy/testenv"
+	"klarsyn/deploy/world"
 )
 
-// pair is a database and an object store that worlds are made over.
-type pair struct {
-	name  string
-	fresh func(ctx context.Context) (world.Addresses, error) // an empty world
-	drop  func(ctx context.Context, a world.Addresses) error
-	store *testenv.S3 // nil: a directory
+// Pair is a database and an object store that worlds are made over.
+type Pair struct {
+	Name  string
+	Fresh func(ctx context.Context) (world.Addresses, error) // an empty world
+	Drop  func(ctx context.Context, a world.Addresses) error
+	Store *testenv.S3 // nil: a directory
 }
 
-// quickDisk lets what a test makes lie in memory, where there is room: a killed process loses nothing that it has written, wherever
+// QuickDisk lets what a test makes lie in memory, where there is room: a killed process loses nothing that it has written, wherever
 // that lies, and syncing to a disk would be most of the campaign's time.
-func quickDisk(t *testing.T) {
+func QuickDisk(t *testing.T) {
 	t.Helper()
 	var st syscall.Statfs_t
 	if err := syscall.Statfs("/dev/shm", &st); err == nil && st.Bavail*uint64(st.Bsize) > 3<<30 {
@@ -38,8 +39,8 @@ func quickDisk(t *testing.T) {
 	}
 }
 
-// embedded is SQLite and a directory.
-func embedded(t *testing.T) pair {
+// Embedded is SQLite and a directory.
+func Embedded(t *testing.T) Pair {
 	t.Helper()
 	root := t.TempDir()
 	model := filepath.Join(root, "model")
@@ -47,14 +48,14 @@ func embedded(t *testing.T) pair {
 		t.Fatal(err)
 	}
 	n := 0
-	return pair{
-		name: "sqlite+directory",
-		fresh: func(context.Context) (world.Addresses, error) {
+	return Pair{
+		Name: "sqlite+directory",
+		Fresh: func(context.Context) (world.Addresses, error) {
 			n++
 			a := world.Addresses{Folder: filepath.Join(root, fmt.Sprintf("w%d", n))}
 			return a, copyWorld(a.Folder, model)
 		},
-		drop: func(_ context.Context, a world.Addresses) error { return os.RemoveAll(a.Folder) },
+		Drop: func(_ context.Context, a world.Addresses) error { return os.RemoveAll(a.Folder) },
 	}
 }
 
@@ -66,8 +67,8 @@ func copyWorld(to, from string) error {
 	return errors.Join(os.Chmod(filepath.Join(to, "master", "master.key"), 0o600), os.Chmod(filepath.Join(to, "audit", "audit.key"), 0o600))
 }
 
-// servers is PostgreSQL and MinIO, one server each. Every world has two databases, a bucket with object lock and a folder.
-func servers(t *testing.T) pair {
+// Servers is PostgreSQL and MinIO, one server each. Every world has two databases, a bucket with object lock and a folder.
+func Servers(t *testing.T) Pair {
 	t.Helper()
 	postgres, store := testenv.StartPostgres(t), testenv.MinIO(t)
 	root, credentials, admin := t.TempDir(), testenv.Credentials(t, store.Access, store.Secret), store.Admin(t)
@@ -100,9 +101,9 @@ func servers(t *testing.T) pair {
 	if err := world.Make(t.Context(), model); err != nil {
 		t.Fatal(err)
 	}
-	return pair{
-		name: "postgresql+minio", store: store,
-		fresh: func(ctx context.Context) (a world.Addresses, err error) {
+	return Pair{
+		Name: "postgresql+minio", Store: store,
+		Fresh: func(ctx context.Context) (a world.Addresses, err error) {
 			name := "w" + strings.ToLower(rand.Text())
 			a = world.Addresses{Folder: filepath.Join(root, name), Catalogue: address(name + "_rows"), Keys: address(name + "_keys")}
 			for _, kind := range []string{"_rows", "_keys"} {
@@ -115,7 +116,7 @@ func servers(t *testing.T) pair {
 			}
 			return a, copyWorld(a.Folder, model.Folder)
 		},
-		drop: func(ctx context.Context, a world.Addresses) error {
+		Drop: func(ctx context.Context, a world.Addresses) error {
 			for _, kind := range []string{"_rows", "_keys"} {
 				if _, err := db.ExecContext(ctx, `DROP DATABASE `+filepath.Base(a.Folder)+kind+` WITH (FORCE)`); err != nil {
 					return err
