@@ -13,7 +13,7 @@ import (
 
 // custody places holds: it may open day keys, so it belongs to the process that serves.
 func (sv *serve) custody(books *catalogue.Catalogue, ring *keys.Store) *vault.Custody {
-	return &vault.Custody{Vault: sv.vault, Book: books, Keys: ring, Minted: books.LogCaseKeyMinted, Now: sv.site.clock.Logging}
+	return &vault.Custody{Vault: sv.vault, Book: books, Keys: ring, Minting: books.LogCaseKeyMinted, Now: sv.site.clock.Logging}
 }
 
 // cutterOf cuts parts of clips out into their cases. It reads footage, so it belongs to the process that may; what leaves it is sealed.

@@ -309,5 +309,5 @@ func (r *restore) custody(books *catalogue.Catalogue, clock *retention.Clock) (*
 		return nil, err
 	}
 	ring := &keys.Store{DB: r.keyDB.DB, Sealer: masters, Opener: masters, Now: clock.Logging}
-	return &vault.Custody{Vault: &vault.Vault{Shelf: books, Keyring: ring, Clock: clock}, Keys: ring, Minted: books.LogCaseKeyMinted, Now: clock.Logging}, nil
+	return &vault.Custody{Vault: &vault.Vault{Shelf: books, Keyring: ring, Clock: clock}, Keys: ring, Minting: books.LogCaseKeyMinted, Now: clock.Logging}, nil
 }

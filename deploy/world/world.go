@@ -233,7 +233,7 @@ func (w *World) wire(quiet *slog.Logger) {
 	w.Backgrounds = &vault.BackgroundReaper{Rows: w.Books, Spool: w.Spool(), Scrub: scrub, Now: w.Clock.Receiving, Log: quiet}
 	w.Barrier = &retention.Barrier{Book: w.Books, Store: legalHolds{w.Store}, Log: quiet}
 	w.Vault = &vault.Vault{Shelf: w.Books, Keyring: w.Keys, Store: w.Store, Clock: w.Clock, Timeout: 10 * time.Second}
-	w.Custody = &vault.Custody{Vault: w.Vault, Book: w.Books, Keys: w.Keys, Minted: w.Books.LogCaseKeyMinted, Now: w.Clock.Logging}
+	w.Custody = &vault.Custody{Vault: w.Vault, Book: w.Books, Keys: w.Keys, Minting: w.Books.LogCaseKeyMinted, Now: w.Clock.Logging}
 	w.Cutter = &vault.Cutter{Vault: w.Vault, List: w.Books, Book: w.Books, Keys: w.Keys, Store: w.Store, Now: w.Clock.Logging, Log: quiet, Timeout: 10 * time.Second}
 }
 

@@ -106,7 +106,7 @@ func (s *site) mint(day string) {
 func (s *site) hold(c retention.Clip, from, to time.Time) {
 	s.t.Helper()
 	number, id := "K-"+c.ID, "H"+c.ID[1:]
-	_, _, err := s.held.keys.MintCase(s.t.Context(), number)
+	_, err := s.held.keys.MintCase(s.t.Context(), number, s.books.LogCaseKeyMinted)
 	s.must(err)
 	h := retention.Hold{
 		ID: id, Kind: retention.Evidence, Case: number, Basis: "robbery", Requester: "cilla", Approver: "anna", Review: noon.AddDate(0, 1, 0), Placed: s.clock,
@@ -306,7 +306,7 @@ func TestBrokenHoldsKeysAndLog(t *testing.T) {
 		}, ""},
 		"the key of a case that nothing needs": {"I10", func(s *site) string {
 			s.clock = noon.Add(-2 * time.Hour)
-			_, _, err := s.held.keys.MintCase(s.t.Context(), "K-none")
+			_, err := s.held.keys.MintCase(s.t.Context(), "K-none", s.books.LogCaseKeyMinted)
 			s.must(err)
 			return "case-key:asked for at 2026-11-20T10:00:00Z"
 		}, fsck.RepairKeys},

@@ -77,7 +77,7 @@ func newSquare(t *testing.T, postgres *testenv.Postgres, server *testenv.S3) *sq
 	}))
 	q.a = q.record(1, q.begin)
 	q.held = q.record(2, q.a.End)
-	_, _, err = q.keys.MintCase(ctx, "K-1")
+	_, err = q.keys.MintCase(ctx, "K-1", q.books.LogCaseKeyMinted)
 	q.must(err)
 	_, refused, err := q.books.PlaceHold(ctx, anna, retention.Hold{
 		ID: "H1", Kind: retention.Evidence, Case: "K-1", Basis: "robbery", Requester: "cilla", Approver: "anna", Review: time.Now().AddDate(0, 1, 0), Placed: now(),

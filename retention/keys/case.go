@@ -12,32 +12,54 @@ import (
 	"klarsyn/retention/crashpoint"
 )
 
-// MintCase makes the key of a case unless it exists, and returns its public recipient. minted is false if it existed. Whoever
-// asks may be about to hold something: for a while the key stays although no hold needs it yet.
-func (s *Store) MintCase(ctx context.Context, caseNumber string) (recipient string, minted bool, err error) {
+// MintCase makes the key of a case unless it exists, and returns its public recipient. tell logs that the case has a key, before it
+// is kept: a crash between the two leaves a word too many in the log, never a key without a word. Whoever asks may be about to
+// hold something: for a while the key stays although no hold needs it yet.
+func (s *Store) MintCase(ctx context.Context, caseNumber string, tell func(ctx context.Context, caseNumber string) error) (string, error) {
 	asked, err := s.askForCase(ctx, caseNumber)
 	if err != nil {
-		return "", false, err
+		return "", err
 	}
 	if !asked {
-		identity, err := age.GenerateHybridIdentity()
-		if err != nil {
-			return "", false, fmt.Errorf("minting a case key: %w", err)
-		}
-		minted, err = s.sealAndKeep(ctx, []byte(identity.String()),
-			`INSERT INTO keys_case (case_number, recipient, sealed, minted_us, asked_us) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-			func(sealed []byte) []any {
-				now := s.Now().UnixMicro()
-				return []any{caseNumber, identity.Recipient().String(), sealed, now, now}
-			})
-		if err != nil {
-			return "", false, fmt.Errorf("minting the key of case %s: %w", caseNumber, err)
+		if err := s.mintCase(ctx, caseNumber, tell); err != nil {
+			return "", fmt.Errorf("minting the key of case %s: %w", caseNumber, err)
 		}
 		crashpoint.Here("case.minted")
 	}
 	// Another minter may have been faster: then its key counts.
-	recipient, err = s.caseRecipient(ctx, caseNumber)
-	return recipient, minted, err
+	return s.caseRecipient(ctx, caseNumber)
+}
+
+func (s *Store) mintCase(ctx context.Context, caseNumber string, tell func(ctx context.Context, caseNumber string) error) error {
+	identity, err := age.GenerateHybridIdentity()
+	if err != nil {
+		return err
+	}
+	told := false
+	_, err = s.sealAndKeep(ctx, []byte(identity.String()),
+		`INSERT INTO keys_case (case_number, recipient, sealed, minted_us, asked_us) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		func(sealed []byte) ([]any, error) {
+			// Once it is sealed, and once only: a key server that is away makes no entries.
+			if !told {
+				if err := tell(ctx, caseNumber); err != nil {
+					return nil, err
+				}
+				told = true
+				crashpoint.Here("case.told")
+			}
+			now := s.Now().UnixMicro()
+			return []any{caseNumber, identity.Recipient().String(), sealed, now, now}, nil
+		})
+	return err
+}
+
+// CaseRecipient is the public half of the key of a case, for what its hold has cut out; ErrNoKey if it is gone. It asks for the key
+// as MintCase does, and makes none: what the hold keeps is sealed to the one that was there.
+func (s *Store) CaseRecipient(ctx context.Context, caseNumber string) (string, error) {
+	if _, err := s.askForCase(ctx, caseNumber); err != nil {
+		return "", err
+	}
+	return s.caseRecipient(ctx, caseNumber)
 }
 
 // askForCase notes that somebody asks for the key of a case, and reports whether there is one.
@@ -54,7 +76,7 @@ func (s *Store) caseRecipient(ctx context.Context, caseNumber string) (string, e
 	var r string
 	err := s.DB.QueryRowContext(ctx, `SELECT recipient FROM keys_case WHERE case_number = $1`, caseNumber).Scan(&r)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", ErrNoKey
+		return "", fmt.Errorf("the key of case %s: %w", caseNumber, ErrNoKey)
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading the key of case %s: %w", caseNumber, err)
@@ -67,7 +89,7 @@ func (s *Store) CaseIdentity(ctx context.Context, caseNumber string) (age.Identi
 	var sealed []byte
 	err := s.DB.QueryRowContext(ctx, `SELECT sealed FROM keys_case WHERE case_number = $1`, caseNumber).Scan(&sealed)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, ErrNoKey
+		return nil, fmt.Errorf("the key of case %s: %w", caseNumber, ErrNoKey)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the key of case %s: %w", caseNumber, err)

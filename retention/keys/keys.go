@@ -18,8 +18,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// ErrNoKey says that the day key does not exist, or not any more.
-var ErrNoKey = errors.New("the day key does not exist, or was destroyed")
+// ErrNoKey says that a key, of a day or of a case, does not exist, or not any more.
+var ErrNoKey = errors.New("it does not exist, or was destroyed")
 
 // Migrations make the keys_ tables, for SQLite and PostgreSQL.
 func Migrations() fs.FS {
@@ -56,8 +56,8 @@ func (s *Store) Mint(ctx context.Context, k Key) (recipient string, minted bool,
 	}
 	minted, err = s.sealAndKeep(ctx, []byte(identity.String()),
 		`INSERT INTO keys_day (permit, day, recipient, sealed, minted_us) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-		func(sealed []byte) []any {
-			return []any{k.Permit, k.Day, identity.Recipient().String(), sealed, s.Now().UnixMicro()}
+		func(sealed []byte) ([]any, error) {
+			return []any{k.Permit, k.Day, identity.Recipient().String(), sealed, s.Now().UnixMicro()}, nil
 		})
 	if err != nil {
 		return "", false, fmt.Errorf("minting the day key %s %s: %w", k.Permit, k.Day, err)
@@ -72,7 +72,7 @@ func (s *Store) Recipient(ctx context.Context, k Key) (string, error) {
 	var r string
 	err := s.DB.QueryRowContext(ctx, `SELECT recipient FROM keys_day WHERE permit = $1 AND day = $2`, k.Permit, k.Day).Scan(&r)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", ErrNoKey
+		return "", fmt.Errorf("the day key %s %s: %w", k.Permit, k.Day, ErrNoKey)
 	}
 	return r, err
 }
@@ -82,7 +82,7 @@ func (s *Store) Identity(ctx context.Context, permit, day string) (age.Identity,
 	var sealed []byte
 	err := s.DB.QueryRowContext(ctx, `SELECT sealed FROM keys_day WHERE permit = $1 AND day = $2`, permit, day).Scan(&sealed)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, ErrNoKey
+		return nil, fmt.Errorf("the day key %s %s: %w", permit, day, ErrNoKey)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the day key %s %s: %w", permit, day, err)

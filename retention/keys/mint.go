@@ -22,16 +22,20 @@ var errLeft = errors.New("the master key was rotated meanwhile")
 const sealTries = 3
 
 // sealAndKeep seals plain and keeps it in a row. A rotation destroys the master key before it once every row is resealed: a row
-// that comes after that, and was sealed before it, would be lost.
-func (s *Store) sealAndKeep(ctx context.Context, plain []byte, insert string, args func(sealed []byte) []any) (kept bool, err error) {
+// that comes after that, and was sealed before it, would be lost. args is asked for each time that it was sealed, right before it is kept.
+func (s *Store) sealAndKeep(ctx context.Context, plain []byte, insert string, args func(sealed []byte) ([]any, error)) (kept bool, err error) {
 	for range sealTries {
 		var sealed []byte
 		var mark Mark
+		var row []any
 		if sealed, mark, err = s.Sealer.Seal(ctx, plain); err != nil {
 			return false, err
 		}
 		crashpoint.Here("mint.sealed")
-		if kept, err = s.keep(ctx, mark, insert, args(sealed)); !errors.Is(err, errLeft) {
+		if row, err = args(sealed); err != nil {
+			return false, err
+		}
+		if kept, err = s.keep(ctx, mark, insert, row); !errors.Is(err, errLeft) {
 			return kept, err
 		}
 		if r, ok := s.Sealer.(interface{ Reload() error }); ok {

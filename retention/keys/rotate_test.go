@@ -33,7 +33,7 @@ func filled(t *testing.T) *vaulted {
 		v.day(fmt.Sprintf("2026-11-%02d", 20+day))
 	}
 	for _, number := range []string{"K-1", "K-2"} {
-		recipient, _, err := v.store.MintCase(t.Context(), number)
+		recipient, err := v.store.MintCase(t.Context(), number, newBoard().LogCaseKeyMinted)
 		v.seal(number, recipient, err)
 	}
 	return v

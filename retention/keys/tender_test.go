@@ -67,8 +67,11 @@ func (b *board) CaseNeeded(_ context.Context, number string) (bool, error) {
 }
 
 func (b *board) LogCaseKeyMinted(_ context.Context, number string) error {
+	if b.err != nil {
+		return b.err
+	}
 	b.logged = append(b.logged, "minted "+number)
-	return b.err
+	return nil
 }
 
 func (b *board) LogCaseKeyDestroyed(ctx context.Context, number string) error {
@@ -275,8 +278,8 @@ func TestCaseKeysAreRetired(t *testing.T) {
 	tender.Store.Now = func() time.Time { return at }
 	scrubs := 0
 	tender.Scrub = func(context.Context) error { scrubs++; return nil }
-	if _, minted, err := tender.Store.MintCase(t.Context(), "K-1"); err != nil || !minted {
-		t.Fatalf("minted %v, %v", minted, err)
+	if _, err := tender.Store.MintCase(t.Context(), "K-1", b.LogCaseKeyMinted); err != nil {
+		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		after   time.Duration
@@ -295,8 +298,8 @@ func TestCaseKeysAreRetired(t *testing.T) {
 		at = noon.Add(c.after)
 		b.holding["K-1"] = c.holding
 		if c.asked {
-			if _, minted, err := tender.Store.MintCase(t.Context(), "K-1"); err != nil || minted {
-				t.Fatalf("minted another %v, %v", minted, err)
+			if _, err := tender.Store.MintCase(t.Context(), "K-1", b.LogCaseKeyMinted); err != nil {
+				t.Fatal(err)
 			}
 		}
 		if err := tender.Tend(t.Context()); err != nil {
@@ -307,7 +310,7 @@ func TestCaseKeysAreRetired(t *testing.T) {
 			t.Errorf("after %s, held %v: the key lives: %v, %v", c.after, c.holding, lives, err)
 		}
 	}
-	if !slices.Equal(b.logged, []string{"destroyed K-1"}) {
+	if !slices.Equal(b.logged, []string{"minted K-1", "destroyed K-1"}) {
 		t.Errorf("logged %v", b.logged)
 	}
 	if scrubs < 2 {
@@ -320,7 +323,7 @@ func TestCrashBetweenTheWordAndTheEndOfACaseKey(t *testing.T) {
 	at := noon
 	tender, b := tended(t, &at)
 	tender.Store.Now = func() time.Time { return at }
-	if _, _, err := tender.Store.MintCase(t.Context(), "K-1"); err != nil {
+	if _, err := tender.Store.MintCase(t.Context(), "K-1", b.LogCaseKeyMinted); err != nil {
 		t.Fatal(err)
 	}
 	at = noon.Add(2 * time.Hour)
@@ -346,15 +349,15 @@ func TestCaseKeyThatIsAskedForWhileItGoes(t *testing.T) {
 	at := noon
 	tender, b := tended(t, &at)
 	tender.Store.Now = func() time.Time { return at }
-	before, _, err := tender.Store.MintCase(t.Context(), "K-1")
+	before, err := tender.Store.MintCase(t.Context(), "K-1", b.LogCaseKeyMinted)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at = noon.Add(2 * time.Hour)
 	b.crash = func() {
-		again, minted, err := tender.Store.MintCase(t.Context(), "K-1")
-		if err != nil || minted || again != before {
-			t.Errorf("asked again: minted %v, another key %v, %v", minted, again != before, err)
+		again, err := tender.Store.MintCase(t.Context(), "K-1", b.LogCaseKeyMinted)
+		if err != nil || again != before {
+			t.Errorf("asked again: another key %v, %v", again != before, err)
 		}
 	}
 	if err := tender.Tend(t.Context()); err != nil {
@@ -363,7 +366,70 @@ func TestCaseKeyThatIsAskedForWhileItGoes(t *testing.T) {
 	if _, err := tender.Store.CaseIdentity(t.Context(), "K-1"); err != nil {
 		t.Errorf("what is sealed to it is lost: %v", err)
 	}
-	if !slices.Equal(b.logged, []string{"destroyed K-1", "minted K-1"}) {
+	if !slices.Equal(b.logged, []string{"minted K-1", "destroyed K-1", "minted K-1"}) {
 		t.Errorf("logged %v", b.logged)
 	}
+}
+
+// A case has no key without a word in the log. What a crash leaves between the two is told again, when the key is made.
+func TestNoCaseKeyWithoutAWord(t *testing.T) {
+	for name, c := range map[string]struct {
+		sealer keys.Sealer // nil: the master key's
+		log    error
+		logged []string // when the key is there after all
+	}{
+		"the log fails":          {log: errors.New("the log is full"), logged: []string{"minted K-1"}},
+		"the master key is away": {sealer: sealerAway{}, logged: []string{"minted K-1"}},
+		"the process dies":       {logged: []string{"minted K-1", "minted K-1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := noon
+			tender, b := tended(t, &at)
+			s := tender.Store
+			works := s.Sealer
+			if c.sealer != nil {
+				s.Sealer = c.sealer
+			}
+			b.err = c.log
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			_, err := s.MintCase(ctx, "K-1", func(ctx context.Context, number string) error {
+				if cases, err := s.Cases(ctx); err != nil || len(cases) > 0 {
+					t.Errorf("the log hears of a key that is there: %v, %v", cases, err)
+				}
+				defer cancel() // nothing is kept after that
+				return b.LogCaseKeyMinted(ctx, number)
+			})
+			if err == nil {
+				t.Fatal("a key was minted")
+			}
+			if cases, err := s.Cases(t.Context()); err != nil || len(cases) > 0 {
+				t.Errorf("left behind: %v, %v", cases, err)
+			}
+			if _, err := s.CaseRecipient(t.Context(), "K-1"); !errors.Is(err, keys.ErrNoKey) {
+				t.Errorf("what is cut out is sealed to a key that is not there: %v", err)
+			}
+
+			b.err, s.Sealer = nil, works
+			recipient, err := s.MintCase(t.Context(), "K-1", b.LogCaseKeyMinted)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if again, err := s.MintCase(t.Context(), "K-1", b.LogCaseKeyMinted); err != nil || again != recipient {
+					t.Errorf("another key: %v, %v", again != recipient, err)
+				}
+			}
+			if !slices.Equal(b.logged, c.logged) {
+				t.Errorf("logged %v, want %v", b.logged, c.logged)
+			}
+		})
+	}
+}
+
+// sealerAway is a key server that does not answer.
+type sealerAway struct{}
+
+func (sealerAway) Seal(context.Context, []byte) ([]byte, keys.Mark, error) {
+	return nil, keys.Mark{}, keys.ErrAway
 }

@@ -31,7 +31,9 @@ type HoldBook interface {
 
 // CaseKeys makes the keys of cases.
 type CaseKeys interface {
-	MintCase(ctx context.Context, caseNumber string) (recipient string, minted bool, err error)
+	// MintCase makes the key of a case unless it exists, and returns its public recipient. tell comes before the key: if it fails
+	// there is none.
+	MintCase(ctx context.Context, caseNumber string, tell func(ctx context.Context, caseNumber string) error) (recipient string, err error)
 }
 
 // Custody places holds: it takes a copy of what opens each clip and seals it to the case, so that the clip outlives its day key.
@@ -40,9 +42,9 @@ type Custody struct {
 	Vault *Vault
 	Book  HoldBook
 	Keys  CaseKeys
-	// Minted is told of a case that has a key from now on, before anything is sealed to it.
-	Minted func(ctx context.Context, caseNumber string) error
-	Now    func() time.Time
+	// Minting is told of a case that is about to get a key. It may be told again, if that failed.
+	Minting func(ctx context.Context, caseNumber string) error
+	Now     func() time.Time
 }
 
 // Place holds what h names: the clips of h.Clips by id, or a stretch of a camera's time. It returns the hold with what it keeps,
@@ -52,20 +54,11 @@ func (cu *Custody) Place(ctx context.Context, who policy.Subject, h retention.Ho
 	if err != nil || len(clips) == 0 {
 		return h, nil, err
 	}
-	recipient, minted, err := cu.Keys.MintCase(ctx, h.Case)
+	to, err := cu.recipient(ctx, h.Case)
 	if err != nil {
-		return h, nil, unavailable(err)
-	}
-	if minted {
-		if err := cu.Minted(ctx, h.Case); err != nil {
-			return h, nil, err
-		}
+		return h, nil, err
 	}
 	crashpoint.Here("hold.minted")
-	to, err := age.ParseHybridRecipient(recipient)
-	if err != nil {
-		return h, nil, fmt.Errorf("the recipient of case %s is damaged: restore the key store from its backup: %w", h.Case, err)
-	}
 	keys := map[string]retention.SealedKey{}
 	for _, c := range clips {
 		key, err := cu.copyKey(ctx, c, to)
@@ -128,6 +121,19 @@ func (cu *Custody) wanted(ctx context.Context, h *retention.Hold) ([]retention.C
 	return clips, nil
 }
 
+// recipient is the public half of the key of a case, which is made unless it exists.
+func (cu *Custody) recipient(ctx context.Context, caseNumber string) (age.Recipient, error) {
+	recipient, err := cu.Keys.MintCase(ctx, caseNumber, cu.Minting)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	to, err := age.ParseHybridRecipient(recipient)
+	if err != nil {
+		return nil, fmt.Errorf("the recipient of case %s is damaged: restore the key store from its backup: %w", caseNumber, err)
+	}
+	return to, nil
+}
+
 // copyKey is what opens a clip, sealed to a case. A clip that is past its deadline is opened by the case that holds it already.
 func (cu *Custody) copyKey(ctx context.Context, c retention.Clip, to age.Recipient) (retention.SealedKey, error) {
 	number := c.KeyCase
@@ -147,6 +153,11 @@ func (cu *Custody) copyKey(ctx context.Context, c retention.Clip, to age.Recipie
 	if err != nil {
 		return retention.SealedKey{}, err
 	}
+	return reseal(header, identity, to)
+}
+
+// reseal opens a header, and seals the file key that is in it to a case.
+func reseal(header []byte, identity age.Identity, to age.Recipient) (retention.SealedKey, error) {
 	fileKey, err := age.DecryptHeader(header, identity)
 	if err != nil {
 		return retention.SealedKey{}, fmt.Errorf("its header does not open: %w", err)

@@ -33,6 +33,11 @@ type CutList interface {
 	KeepWhole(ctx context.Context, p retention.PartHeld) error
 }
 
+// CaseRecipients has the public halves of the keys of cases.
+type CaseRecipients interface {
+	CaseRecipient(ctx context.Context, caseNumber string) (string, error)
+}
+
 // Cutter copies the held part of a clip into a clip of its own, sealed to the case, so that the rest of it expires when it is
 // due. It reads footage for a hold and gives none to anybody: what leaves it is sealed. Fragments are copied as they were
 // recorded, byte by byte.
@@ -40,7 +45,7 @@ type Cutter struct {
 	Vault *Vault
 	List  CutList
 	Book  CutBook
-	Keys  CaseKeys
+	Keys  CaseRecipients
 	Store Putter
 	Now   func() time.Time
 	Log   *slog.Logger
@@ -141,12 +146,9 @@ func (cu *Cutter) cut(ctx context.Context, p retention.PartHeld) error {
 	if span.whole {
 		return cu.List.KeepWhole(ctx, p)
 	}
-	recipient, minted, err := cu.Keys.MintCase(ctx, p.Case)
-	if err != nil {
-		return err
-	}
-	if minted { // what the hold keeps was sealed to another one
-		return fmt.Errorf("the key of case %s is gone: restore the key store from its backup", p.Case)
+	recipient, err := cu.Keys.CaseRecipient(ctx, p.Case)
+	if err != nil { // another key is no help: what the hold keeps is sealed to this one
+		return fmt.Errorf("sealing a part to its case: %w", err)
 	}
 	var sealed bytes.Buffer
 	header, stream, err := seal(recipient, &sealed)

@@ -16,6 +16,8 @@ import (
 	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/retention"
+	"klarsyn/retention/database/databasetest"
+	"klarsyn/retention/keys"
 	"klarsyn/retention/object"
 	"klarsyn/retention/vault"
 )
@@ -25,7 +27,7 @@ const thisCase = "0105-K12345-26" // the one that look looks for
 var lead = policy.Subject{Name: "lena", Role: policy.InvestigationLead, Session: "s2"}
 
 func (s *site) custody() *vault.Custody {
-	return &vault.Custody{Vault: s.vault(), Book: s.books, Keys: s.keys, Minted: s.books.LogCaseKeyMinted, Now: s.Reading}
+	return &vault.Custody{Vault: s.vault(), Book: s.books, Keys: s.keys, Minting: s.books.LogCaseKeyMinted, Now: s.Reading}
 }
 
 func (s *site) cutter() *vault.Cutter {
@@ -419,4 +421,60 @@ func TestHeldInTheSpool(t *testing.T) {
 	s.claim()
 	s.move()
 	s.wantRead(s.last("k0"), plain)
+}
+
+// The key of a case is in the log before it is anywhere: who holds something after the log failed finds no key that nobody told of.
+func TestCaseKeyIsLogged(t *testing.T) {
+	s := newSite(t)
+	c, _ := s.stored("k0", 1000)
+	custody := s.custody()
+	full := errors.New("the disk is full")
+	custody.Minting = func(context.Context, string) error { return full }
+	h := retention.Hold{Kind: retention.Evidence, Case: thisCase, Review: s.Reading().AddDate(0, 1, 0), Clips: []retention.HeldClip{{Clip: c.ID}}}
+	if _, _, err := custody.Place(t.Context(), lead, h); !errors.Is(err, full) {
+		t.Fatalf("held without a log: %v", err)
+	}
+	if cases, err := s.keys.Cases(t.Context()); err != nil || len(cases) != 0 || s.minted() != 0 {
+		t.Fatalf("keys of %v, %d entries, %v", cases, s.minted(), err)
+	}
+	for range 2 {
+		s.holdClip(thisCase, c)
+	}
+	if n := s.minted(); n != 1 {
+		t.Errorf("%d entries", n)
+	}
+}
+
+// What is cut out is sealed to the key that the hold has; where that is lost nobody makes another one in silence.
+func TestCutWithoutItsKey(t *testing.T) {
+	s := newSite(t)
+	c := s.film("k0", film(t, 6, func(int) bool { return true }))
+	s.set(noon.Add(time.Minute))
+	s.hold(thisCase, retention.Hold{Camera: "k0", From: c.Start.Add(2 * time.Second), To: c.Start.Add(3 * time.Second)})
+	if _, err := s.keys.DestroyCase(t.Context(), thisCase, s.Reading().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if n, err := s.cutter().Cut(t.Context()); n != 0 || !errors.Is(err, keys.ErrNoKey) {
+			t.Errorf("%d cuts, %v", n, err)
+		}
+	}
+	if cases, err := s.keys.Cases(t.Context()); err != nil || len(cases) != 0 || s.minted() != 1 {
+		t.Errorf("keys of %v, %d entries, %v", cases, s.minted(), err)
+	}
+	if now, err := s.books.Clip(t.Context(), c.ID); err != nil || now.Holds != 1 {
+		t.Errorf("%+v, %v", now, err)
+	}
+}
+
+// minted counts what the log says of keys of cases that were made.
+func (s *site) minted() int {
+	s.t.Helper()
+	n := 0
+	for _, logged := range databasetest.Logged(s.t, s.db) {
+		if logged.Event == policy.CaseKeyMinted {
+			n++
+		}
+	}
+	return n
 }
