@@ -13,9 +13,9 @@ import (
 // BarrierBook says of which clips the store's own legal hold is not what the holds in force want it to be.
 type BarrierBook interface {
 	// Unbarred lists clips that are held and whose object is stored, where the legal hold is not known to be on; Barred those
-	// that no hold keeps, where it may be.
-	Unbarred(ctx context.Context, limit int) ([]Clip, error)
-	Barred(ctx context.Context, limit int) ([]Clip, error)
+	// that no hold keeps, where it may be. Both in order of their ids, from the one after after.
+	Unbarred(ctx context.Context, after string, limit int) ([]Clip, error)
+	Barred(ctx context.Context, after string, limit int) ([]Clip, error)
 	SetBarrier(ctx context.Context, clip string, b BarrierState) error
 }
 
@@ -51,6 +51,9 @@ type Barrier struct {
 
 	// none: the store has no legal holds, and gets none while this process runs. Owned by Step.
 	none bool
+	// on and off are the ids of the last clips that were tried: the next pass goes on behind them, so that those at which the store
+	// fails keep no other waiting. Owned by Step.
+	on, off string
 }
 
 const barrierBatch = 100
@@ -77,12 +80,13 @@ func (b *Barrier) Run(ctx context.Context) error {
 	}
 }
 
-// Step makes one pass. What is to be cleared comes first: a deletion waits for it.
+// Step makes one pass. What is to be cleared comes first: a deletion waits for it. It is called from one goroutine.
 func (b *Barrier) Step(ctx context.Context) error {
-	off, err := b.Book.Barred(ctx, barrierBatch)
+	off, err := b.Book.Barred(ctx, b.off, barrierBatch)
 	if err != nil {
 		return err
 	}
+	b.off = lastOf(off)
 	var errs []error
 	for _, c := range off {
 		errs = append(errs, b.put(ctx, c, false, BarrierOff))
@@ -90,10 +94,11 @@ func (b *Barrier) Step(ctx context.Context) error {
 	if b.none {
 		return errors.Join(errs...)
 	}
-	on, err := b.Book.Unbarred(ctx, barrierBatch)
+	on, err := b.Book.Unbarred(ctx, b.on, barrierBatch)
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
+	b.on = lastOf(on)
 	for _, c := range on {
 		if b.none {
 			break
@@ -107,6 +112,14 @@ func (b *Barrier) Step(ctx context.Context) error {
 		errs = append(errs, b.put(ctx, c, true, BarrierOn))
 	}
 	return errors.Join(errs...)
+}
+
+// lastOf is where the next pass goes on: behind a whole batch, else from the start.
+func lastOf(batch []Clip) string {
+	if len(batch) < barrierBatch {
+		return ""
+	}
+	return batch[len(batch)-1].ID
 }
 
 func (b *Barrier) put(ctx context.Context, c Clip, on bool, then BarrierState) error {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"testing"
 )
 
@@ -13,6 +15,7 @@ type barrierBook struct {
 	clips map[string]*barredClip
 	notes []string
 	fail  error
+	fails func(key string) bool // which keys alone; nil: all
 }
 
 type barredClip struct {
@@ -20,21 +23,21 @@ type barredClip struct {
 	barrier BarrierState
 }
 
-func (b *barrierBook) list(want func(*barredClip) bool) (all []Clip, err error) {
-	for _, id := range []string{"a", "b"} {
-		if c := b.clips[id]; c != nil && want(c) {
+func (b *barrierBook) list(after string, limit int, want func(*barredClip) bool) (all []Clip, err error) {
+	for _, id := range slices.Sorted(maps.Keys(b.clips)) {
+		if id > after && len(all) < limit && want(b.clips[id]) {
 			all = append(all, Clip{ID: id, ObjectKey: "clips/" + id, Version: "v-" + id})
 		}
 	}
 	return all, nil
 }
 
-func (b *barrierBook) Unbarred(context.Context, int) ([]Clip, error) {
-	return b.list(func(c *barredClip) bool { return c.holds > 0 && c.barrier < BarrierOn })
+func (b *barrierBook) Unbarred(_ context.Context, after string, limit int) ([]Clip, error) {
+	return b.list(after, limit, func(c *barredClip) bool { return c.holds > 0 && c.barrier < BarrierOn })
 }
 
-func (b *barrierBook) Barred(context.Context, int) ([]Clip, error) {
-	return b.list(func(c *barredClip) bool { return c.holds == 0 && c.barrier > BarrierOff })
+func (b *barrierBook) Barred(_ context.Context, after string, limit int) ([]Clip, error) {
+	return b.list(after, limit, func(c *barredClip) bool { return c.holds == 0 && c.barrier > BarrierOff })
 }
 
 func (b *barrierBook) SetBarrier(_ context.Context, clip string, state BarrierState) error {
@@ -45,6 +48,9 @@ func (b *barrierBook) SetBarrier(_ context.Context, clip string, state BarrierSt
 
 func (b *barrierBook) LegalHold(_ context.Context, key, version string, on bool) error {
 	b.notes = append(b.notes, fmt.Sprint(key, " ", version, " ", on))
+	if b.fails != nil && !b.fails(key) {
+		return nil
+	}
 	return b.fail
 }
 
@@ -80,6 +86,37 @@ func TestBarrierFollowsHolds(t *testing.T) {
 			if n := len(book.notes); tt.fail == ErrNoBarrier { //nolint:errorlint // the table's own
 				if err := b.Step(t.Context()); err != nil || len(book.notes) != n {
 					t.Errorf("a store without legal holds is asked again: %q, %v", book.notes[n:], err)
+				}
+			}
+		})
+	}
+}
+
+// A whole batch of clips at which the store fails keeps no other waiting, and is tried again.
+func TestBarrierGoesRound(t *testing.T) {
+	for name, clip := range map[string]barredClip{"held": {1, BarrierOff}, "lifted": {0, BarrierOn}} {
+		t.Run(name, func(t *testing.T) {
+			last := fmt.Sprintf("%03d", barrierBatch)
+			book := &barrierBook{clips: map[string]*barredClip{}, fail: errors.New("refused"), fails: func(key string) bool { return key != "clips/"+last }}
+			for n := range barrierBatch + 1 {
+				one := clip
+				book.clips[fmt.Sprintf("%03d", n)] = &one
+			}
+			b := &Barrier{Book: book, Store: book, Log: slog.New(slog.DiscardHandler)}
+			done := map[int]BarrierState{1: BarrierOn, 0: BarrierOff}[clip.holds]
+			if err := b.Step(t.Context()); err == nil || book.clips[last].barrier == done {
+				t.Fatalf("the first pass: %v, then %d", err, book.clips[last].barrier)
+			}
+			if err := b.Step(t.Context()); err != nil || book.clips[last].barrier != done {
+				t.Errorf("the second: %v, then %d", err, book.clips[last].barrier)
+			}
+			book.fail = nil
+			if err := b.Step(t.Context()); err != nil {
+				t.Error(err)
+			}
+			for id, c := range book.clips {
+				if c.barrier != done {
+					t.Errorf("clip %s was not tried again: %d", id, c.barrier)
 				}
 			}
 		})

@@ -7,18 +7,19 @@ import (
 	"klarsyn/retention"
 )
 
-const unbarred = `WHERE ((holds > 0 AND barrier < 2) OR (holds = 0 AND barrier > 0)) AND holds > 0 AND state IN ('committed', 'partial') ORDER BY id LIMIT $1`
+const unbarred = `WHERE ((holds > 0 AND barrier < 2) OR (holds = 0 AND barrier > 0)) AND holds > 0 AND state IN ('committed', 'partial') AND id > $1 ORDER BY id LIMIT $2`
 
-const barred = `WHERE ((holds > 0 AND barrier < 2) OR (holds = 0 AND barrier > 0)) AND holds = 0 ORDER BY id LIMIT $1`
+const barred = `WHERE ((holds > 0 AND barrier < 2) OR (holds = 0 AND barrier > 0)) AND holds = 0 AND id > $1 ORDER BY id LIMIT $2`
 
-// Unbarred lists clips that are held and stored, where the store's legal hold is not known to be on.
-func (c *Catalogue) Unbarred(ctx context.Context, limit int) ([]retention.Clip, error) {
-	return clips(ctx, c.DB, unbarred, limit)
+// Unbarred lists clips that are held and stored, where the store's legal hold is not known to be on: in order of their ids, from the
+// one after after.
+func (c *Catalogue) Unbarred(ctx context.Context, after string, limit int) ([]retention.Clip, error) {
+	return clips(ctx, c.DB, unbarred, after, limit)
 }
 
-// Barred lists clips that no hold keeps, where the store's legal hold may still be on.
-func (c *Catalogue) Barred(ctx context.Context, limit int) ([]retention.Clip, error) {
-	return clips(ctx, c.DB, barred, limit)
+// Barred lists clips that no hold keeps, where the store's legal hold may still be on, in the same order.
+func (c *Catalogue) Barred(ctx context.Context, after string, limit int) ([]retention.Clip, error) {
+	return clips(ctx, c.DB, barred, after, limit)
 }
 
 // SetBarrier says what is known of the legal hold of a clip's object.

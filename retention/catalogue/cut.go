@@ -14,29 +14,35 @@ import (
 	"klarsyn/retention/crashpoint"
 )
 
-// ToCut lists parts of stored clips that are held and were not cut out yet, oldest first: those of which the hold does not
-// want the whole.
-func (c *Catalogue) ToCut(ctx context.Context, limit int) ([]retention.PartHeld, error) {
-	return c.partsHeld(ctx, `d.cut = '' AND p.state IN ('committed', 'partial')
-		AND (d.from_us > p.start_us OR (d.to_us <> 0 AND d.to_us < p.end_us))`, limit)
+const (
+	partsHeld = `SELECT d.hold, h.case_number, d.clip, d.from_us, d.to_us, d.cut
+		FROM catalogue_held d JOIN catalogue_hold h ON h.id = d.hold JOIN catalogue_clip p ON p.id = d.clip
+		WHERE d.over_us = 0 AND h.lifted_us = 0 AND (d.hold, d.clip) > ($1, $2) AND `
+	inTurn = ` ORDER BY d.hold, d.clip LIMIT $3`
+
+	toCut = partsHeld + `d.cut = '' AND p.state IN ('committed', 'partial')
+		AND (d.from_us > p.start_us OR (d.to_us <> 0 AND d.to_us < p.end_us))` + inTurn
+	begunCuts = partsHeld + `d.cut <> '' AND d.cut < $4 AND EXISTS (SELECT 1 FROM catalogue_clip q WHERE q.id = d.cut AND q.state = 'pending')` + inTurn
+)
+
+// ToCut lists parts of stored clips that are held and were not cut out yet, those of the oldest hold first and from the one after after
+// on: those of which the hold does not want the whole.
+func (c *Catalogue) ToCut(ctx context.Context, after retention.PartHeld, limit int) ([]retention.PartHeld, error) {
+	return c.partsHeld(ctx, toCut, after.Hold, after.Clip, limit)
 }
 
-// BegunCuts lists parts whose cut was begun before a time and is not there: whoever made it has died. A cut's id tells when
-// it was begun.
-func (c *Catalogue) BegunCuts(ctx context.Context, before time.Time, limit int) ([]retention.PartHeld, error) {
+// BegunCuts lists parts whose cut was begun before a time and is not there, in the same order: whoever made it has died. A cut's id
+// tells when it was begun.
+func (c *Catalogue) BegunCuts(ctx context.Context, before time.Time, after retention.PartHeld, limit int) ([]retention.PartHeld, error) {
 	var least ulid.ULID
 	if err := least.SetTime(ulid.Timestamp(before)); err != nil {
 		return nil, fmt.Errorf("looking for cuts begun before %s: %w", stamp(before), err)
 	}
-	return c.partsHeld(ctx, `d.cut <> '' AND d.cut < $2 AND EXISTS (SELECT 1 FROM catalogue_clip q WHERE q.id = d.cut AND q.state = 'pending')`,
-		limit, least.String())
+	return c.partsHeld(ctx, begunCuts, after.Hold, after.Clip, limit, least.String())
 }
 
-func (c *Catalogue) partsHeld(ctx context.Context, where string, args ...any) ([]retention.PartHeld, error) {
-	const parts = `SELECT d.hold, h.case_number, d.clip, d.from_us, d.to_us, d.cut
-		FROM catalogue_held d JOIN catalogue_hold h ON h.id = d.hold JOIN catalogue_clip p ON p.id = d.clip
-		WHERE d.over_us = 0 AND h.lifted_us = 0 AND `
-	rows, err := c.DB.QueryContext(ctx, parts+where+` ORDER BY d.hold, d.clip LIMIT $1`, args...)
+func (c *Catalogue) partsHeld(ctx context.Context, query string, args ...any) ([]retention.PartHeld, error) {
+	rows, err := c.DB.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("looking for what is to be cut out: %w", err)
 	}

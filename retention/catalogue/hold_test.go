@@ -175,15 +175,21 @@ func partsOfClips(t *testing.T, b *books) {
 	if _, err := b.DB.ExecContext(ctx, `UPDATE catalogue_held SET from_us = $1, to_us = $2`, part.From.UnixMicro(), part.To.UnixMicro()); err != nil {
 		t.Fatal(err)
 	}
-	if parts, err := b.ToCut(ctx, 10); err != nil || len(parts) != 1 || parts[0] != part {
+	if parts, err := b.ToCut(ctx, retention.PartHeld{}, 10); err != nil || len(parts) != 1 || parts[0] != part {
 		t.Fatalf("%+v, %v, want %+v", parts, err, part)
+	}
+	if parts, err := b.ToCut(ctx, part, 10); err != nil || len(parts) != 0 {
+		t.Errorf("behind the last one: %+v, %v", parts, err)
+	}
+	if parts, err := b.ToCut(ctx, retention.PartHeld{Hold: part.Hold}, 10); err != nil || len(parts) != 1 {
+		t.Errorf("in the middle of a hold: %+v, %v", parts, err)
 	}
 	cut := retention.Clip{ID: ulid.Make().String(), Camera: "k1", Start: part.From, End: part.To, Frames: 25, ObjectKey: "clips/k1/cut", Node: "cutter"}
 	b.must(b.ReserveCut(ctx, part, cut, []byte("header")))
 	if err := b.ReserveCut(ctx, part, retention.Clip{ID: ulid.Make().String(), ObjectKey: "clips/k1/other"}, []byte("header")); !errors.Is(err, retention.ErrGone) {
 		t.Errorf("two cuts of one part: %v", err)
 	}
-	if parts, err := b.ToCut(ctx, 10); err != nil || len(parts) != 0 {
+	if parts, err := b.ToCut(ctx, retention.PartHeld{}, 10); err != nil || len(parts) != 0 {
 		t.Errorf("%+v, %v", parts, err)
 	}
 	cut.Size, cut.PlainSize, cut.SHA256 = 100, 84, [32]byte{1}
@@ -223,8 +229,8 @@ func barriers(t *testing.T, b *books) {
 	b.put("k2", start, start.Add(time.Minute), retention.Committed)
 	check := func(when string, on, off int) {
 		t.Helper()
-		u, err := b.Unbarred(ctx, 10)
-		d, err2 := b.Barred(ctx, 10)
+		u, err := b.Unbarred(ctx, "", 10)
+		d, err2 := b.Barred(ctx, "", 10)
 		if err := errors.Join(err, err2); err != nil || len(u) != on || len(d) != off {
 			t.Errorf("%s: %d to set, %d to clear, %v; want %d and %d", when, len(u), len(d), err, on, off)
 		}
@@ -232,12 +238,18 @@ func barriers(t *testing.T, b *books) {
 	check("nothing is held", 0, 0)
 	h, _ := b.holdOn("K-1", c)
 	check("held", 1, 0)
+	if behind, err := b.Unbarred(ctx, c.ID, 10); err != nil || len(behind) != 0 {
+		t.Errorf("behind the last one: %v, %v", behind, err)
+	}
 	b.must(b.SetBarrier(ctx, c.ID, retention.BarrierPerhaps))
 	check("perhaps set", 1, 0)
 	b.must(b.SetBarrier(ctx, c.ID, retention.BarrierOn))
 	check("set", 0, 0)
 	b.liftHold(h)
 	check("lifted", 0, 1)
+	if behind, err := b.Barred(ctx, c.ID, 10); err != nil || len(behind) != 0 {
+		t.Errorf("behind the last one: %v, %v", behind, err)
+	}
 	b.claim(c.Deadline)
 	check("claimed", 0, 1)
 	b.must(b.SetBarrier(ctx, c.ID, retention.BarrierOff))

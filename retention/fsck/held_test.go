@@ -125,7 +125,7 @@ func (s *site) hold(c retention.Clip, from, to time.Time) {
 func (s *site) cutOut(parent retention.Clip) {
 	s.t.Helper()
 	ctx := s.t.Context()
-	parts, err := s.books.ToCut(ctx, 10)
+	parts, err := s.books.ToCut(ctx, retention.PartHeld{}, 10)
 	s.must(err)
 	if len(parts) != 1 || parts[0].Clip != parent.ID {
 		s.t.Fatalf("to cut: %+v", parts)

@@ -25,10 +25,10 @@ type CutBook interface {
 
 // CutList is what there is to cut.
 type CutList interface {
-	// ToCut lists parts of stored clips that are held and were not cut out yet.
-	ToCut(ctx context.Context, limit int) ([]retention.PartHeld, error)
-	// BegunCuts lists those whose cut was begun before a time and is not there.
-	BegunCuts(ctx context.Context, before time.Time, limit int) ([]retention.PartHeld, error)
+	// ToCut lists parts of stored clips that are held and were not cut out yet, in order of hold and clip, from the one after after.
+	ToCut(ctx context.Context, after retention.PartHeld, limit int) ([]retention.PartHeld, error)
+	// BegunCuts lists those whose cut was begun before a time and is not there, in the same order.
+	BegunCuts(ctx context.Context, before time.Time, after retention.PartHeld, limit int) ([]retention.PartHeld, error)
 	// KeepWhole says that a part is all of its clip, once whole fragments are kept.
 	KeepWhole(ctx context.Context, p retention.PartHeld) error
 }
@@ -53,6 +53,10 @@ type Cutter struct {
 	Every time.Duration
 	// Timeout bounds one cut (default 2 min). A cut that was begun twice as long ago was left by a process that died.
 	Timeout time.Duration
+
+	// begun and tried are the last parts that were given up, and cut: the next pass goes on behind them, so that those that fail keep
+	// no other waiting. Owned by Cut.
+	begun, tried retention.PartHeld
 }
 
 const (
@@ -90,22 +94,24 @@ func (cu *Cutter) Run(ctx context.Context) error {
 	}
 }
 
-// Cut makes one pass and returns how many parts it cut out.
+// Cut makes one pass and returns how many parts it cut out. It is called from one goroutine.
 func (cu *Cutter) Cut(ctx context.Context) (int, error) {
-	begun, err := cu.List.BegunCuts(ctx, cu.Now().Add(-2*cu.timeout()), cutBatch)
+	begun, err := cu.List.BegunCuts(ctx, cu.Now().Add(-2*cu.timeout()), cu.begun, cutBatch)
 	if err != nil {
 		return 0, err
 	}
+	cu.begun = lastOf(begun)
 	var errs []error
 	for _, p := range begun {
 		if err := cu.Book.AbandonCut(ctx, p); err != nil && !passed(err) {
 			errs = append(errs, err)
 		}
 	}
-	parts, err := cu.List.ToCut(ctx, cutBatch)
+	parts, err := cu.List.ToCut(ctx, cu.tried, cutBatch)
 	if err != nil {
 		return 0, errors.Join(append(errs, err)...)
 	}
+	cu.tried = lastOf(parts)
 	n := 0
 	for _, p := range parts {
 		one, cancel := context.WithTimeout(ctx, cu.timeout())
@@ -118,6 +124,14 @@ func (cu *Cutter) Cut(ctx context.Context) (int, error) {
 		cancel()
 	}
 	return n, errors.Join(errs...)
+}
+
+// lastOf is where the next pass goes on: behind a whole batch, else from the start.
+func lastOf(batch []retention.PartHeld) retention.PartHeld {
+	if len(batch) < cutBatch {
+		return retention.PartHeld{}
+	}
+	return batch[len(batch)-1]
 }
 
 // passed reports whether there is nothing to do any more: the hold was lifted, or somebody else did it.

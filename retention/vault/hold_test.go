@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"testing"
@@ -477,4 +478,55 @@ func (s *site) minted() int {
 		}
 	}
 	return n
+}
+
+// A whole batch of parts that cannot be cut keeps no other waiting, and is tried again.
+func TestCutterGoesRound(t *testing.T) {
+	s := newSite(t)
+	const batch = 20 // of the cutter
+	for n := range batch + 1 {
+		from := s.Reading()
+		c := s.film(camera.ID(fmt.Sprintf("k%d", n)), film(t, 3, func(int) bool { return true }))
+		s.set(from.Add(5 * time.Second))
+		s.hold(thisCase, retention.Hold{Camera: c.Camera, From: c.Start.Add(time.Second), To: c.Start.Add(2 * time.Second)})
+	}
+	parts, err := s.books.ToCut(t.Context(), retention.PartHeld{}, 100)
+	s.must(err)
+	if len(parts) != batch+1 {
+		t.Fatalf("%d parts", len(parts))
+	}
+	last, err := s.books.Clip(t.Context(), parts[batch].Clip)
+	s.must(err)
+	cutter := s.cutter()
+	cutter.Vault = &vault.Vault{Shelf: s.books, Keyring: s.keys, Store: hasOnly{s.store, last.ObjectKey}, Clock: s}
+	if n, err := cutter.Cut(t.Context()); n != 0 || err == nil {
+		t.Fatalf("the first pass: %d cuts, %v", n, err)
+	}
+	if n, err := cutter.Cut(t.Context()); n != 1 || err != nil {
+		t.Errorf("the second: %d cuts, %v", n, err)
+	}
+	cutter.Vault = s.vault()
+	if n, err := cutter.Cut(t.Context()); n != batch || err != nil {
+		t.Errorf("when the store is back: %d cuts, %v", n, err)
+	}
+}
+
+// hasOnly is a store that gives one object out.
+type hasOnly struct {
+	vault.Reader
+	key string
+}
+
+func (h hasOnly) Open(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
+	if key != h.key {
+		return nil, errFault
+	}
+	return h.Reader.Open(ctx, key, offset, length)
+}
+
+func (h hasOnly) Stat(ctx context.Context, key string) (object.Info, error) {
+	if key != h.key {
+		return object.Info{}, errFault
+	}
+	return h.Reader.Stat(ctx, key)
 }
