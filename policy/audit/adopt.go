@@ -70,9 +70,6 @@ func (n *Newer) tile(level int, number int64, width int) ([]byte, error) {
 	return nil, fmt.Errorf("%s is too short", leaf.Tile(level, number, whole))
 }
 
-// Size is how many entries are new.
-func (n *Newer) Size() int64 { return n.Newest.Size - n.first.Size }
-
 // Entries are those that are new, in their order.
 func (n *Newer) Entries() iter.Seq2[Numbered, error] {
 	return func(yield func(Numbered, error) bool) {

@@ -14,7 +14,6 @@ const (
 	undeleted = `cased_us = 0 AND state IN ('pending', 'committed', 'partial', 'lost')`
 	notHeld   = `(holds = 0 OR state = 'lost')`
 
-	nextDeadline    = `SELECT COALESCE(MIN(deadline_us), 0) FROM catalogue_clip WHERE ` + undeleted
 	oldestReadable  = `SELECT COALESCE((SELECT deadline_us FROM catalogue_clip WHERE ` + undeleted + ` AND ` + notHeld + ` ORDER BY deadline_us LIMIT 1), 0)`
 	oldestRemaining = `SELECT COALESCE((SELECT deadline_us FROM catalogue_clip WHERE state = 'deleting' ORDER BY deadline_us LIMIT 1), 0)`
 	dueBacklog      = `SELECT count(*) FROM (SELECT 1 FROM catalogue_clip WHERE ` + undeleted + ` AND ` + notHeld + ` AND deadline_us <= $1 LIMIT $2) AS due`
@@ -23,11 +22,6 @@ const (
 
 // countedTo is where counting a backlog ends: what is beyond is as bad.
 const countedTo = 100_000
-
-// NextDeadline is the earliest deadline of a clip that is not being deleted, nor held beyond it; zero if there is none.
-func (c *Catalogue) NextDeadline(ctx context.Context) (time.Time, error) {
-	return c.deadline(ctx, nextDeadline)
-}
 
 // OldestUndeleted is the earliest deadline of a clip that is not held and still has a trace anywhere; zero if there is none.
 func (c *Catalogue) OldestUndeleted(ctx context.Context) (time.Time, error) {

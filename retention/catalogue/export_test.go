@@ -6,7 +6,6 @@ const (
 	KeyNeeded       = keyNeeded
 	CaseNeeded      = caseNeeded
 	DueClips        = dueClips
-	NextDeadline    = nextDeadline
 	OldestReadable  = oldestReadable
 	OldestRemaining = oldestRemaining
 	DueBacklog      = dueBacklog

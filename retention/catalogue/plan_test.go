@@ -21,7 +21,6 @@ func plans(t *testing.T, b *books) {
 		"is the key of a case needed":      {catalogue.CaseNeeded, []any{"K-1"}, "catalogue_clip_case"},
 		"what is due":                      {`SELECT id FROM catalogue_clip ` + catalogue.DueClips, []any{1, 100}, "catalogue_clip_due"},
 		"what is left over":                {`SELECT id FROM catalogue_clip ` + b.Chargeable(), []any{"", "s", 100}, "catalogue_clip_deleting"},
-		"when something is due next":       {catalogue.NextDeadline, nil, "catalogue_clip_due"},
 		"what is overdue and readable":     {catalogue.OldestReadable, nil, "catalogue_clip_due"},
 		"what is overdue and not removed":  {catalogue.OldestRemaining, nil, "catalogue_clip_removal"},
 		"how much is due":                  {catalogue.DueBacklog, []any{1, 100}, "catalogue_clip_due"},
