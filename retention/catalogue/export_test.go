@@ -10,6 +10,12 @@ const (
 	OldestRemaining = oldestRemaining
 	DueBacklog      = dueBacklog
 	RemovalBacklog  = removalBacklog
+	ToCut           = toCut
+	BegunCuts       = begunCuts
+	Unbarred        = unbarred
+	Barred          = barred
+	CaseKey         = caseKey
+	Stored          = stored
 )
 
 // Chargeable is what a sweeper looks for.

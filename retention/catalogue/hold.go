@@ -300,11 +300,13 @@ func (c *Catalogue) Holdable(ctx context.Context, cam camera.ID, from, to time.T
 		AND state IN ('pending', 'committed', 'partial') ORDER BY start_us, id`, cam, micros(from), micros(to))
 }
 
+const caseKey = `SELECT header, file_key FROM catalogue_held d JOIN catalogue_hold h ON h.id = d.hold
+	WHERE d.clip = $1 AND d.over_us = 0 AND h.case_number = $2 AND h.lifted_us = 0 ORDER BY d.hold LIMIT 1`
+
 // CaseKey is what opens a held clip with the key of a case, or retention.ErrGone if no hold of the case keeps it.
 func (c *Catalogue) CaseKey(ctx context.Context, clip, caseNumber string) (retention.SealedKey, error) {
 	var k retention.SealedKey
-	err := c.DB.QueryRowContext(ctx, `SELECT header, file_key FROM catalogue_held d JOIN catalogue_hold h ON h.id = d.hold
-		WHERE d.clip = $1 AND d.over_us = 0 AND h.case_number = $2 AND h.lifted_us = 0 ORDER BY d.hold LIMIT 1`, clip, caseNumber).Scan(&k.Header, &k.FileKey)
+	err := c.DB.QueryRowContext(ctx, caseKey, clip, caseNumber).Scan(&k.Header, &k.FileKey)
 	if errors.Is(err, sql.ErrNoRows) {
 		return k, retention.ErrGone
 	}
