@@ -13,6 +13,7 @@ import (
 
 	"klarsyn/policy"
 	"klarsyn/retention"
+	"klarsyn/retention/database"
 )
 
 //go:embed migrations/*.sql
@@ -37,8 +38,21 @@ type Catalogue struct {
 	Now     func() time.Time
 }
 
-// within runs f in one transaction.
+// tries is how often a transaction is begun that the database takes back for the sake of another one.
+const tries = 3
+
+// within runs f in one transaction, and anew in another one if the database took that back: who locks several rows one by one does so
+// in order of their ids, but a statement that changes many takes them as it comes by. So f sets anew what it hands out, and does
+// nothing that a rollback would not undo.
 func (c *Catalogue) within(ctx context.Context, what string, f func(tx *sql.Tx) error) error {
+	err := c.once(ctx, what, f)
+	for n := 1; n < tries && database.Contended(err); n++ {
+		err = c.once(ctx, what, f)
+	}
+	return err
+}
+
+func (c *Catalogue) once(ctx context.Context, what string, f func(tx *sql.Tx) error) error {
 	tx, err := c.DB.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("%s: catalogue: %w", what, err)

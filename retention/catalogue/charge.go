@@ -29,6 +29,7 @@ func (c *Catalogue) TakeCharge(ctx context.Context, l retention.Lease, after str
 	}
 	var taken []retention.Charge
 	err := c.within(ctx, "taking charge of clips to remove", func(tx *sql.Tx) error {
+		taken = nil
 		found, err := clips(ctx, tx, c.chargeable()+c.skippingLocked(), after, l.Sweeper, limit)
 		if err != nil || len(found) == 0 {
 			return err
@@ -71,6 +72,7 @@ func (c *Catalogue) TakeCharge(ctx context.Context, l retention.Lease, after str
 func (c *Catalogue) Bury(ctx context.Context, stones []retention.Tombstone) ([]string, error) {
 	var buried []string
 	err := c.within(ctx, "writing tombstones", func(tx *sql.Tx) error {
+		buried = nil
 		var entries []policy.Entry
 		for _, alike := range alikes(stones) {
 			ended, err := bury(ctx, tx, alike)

@@ -20,6 +20,7 @@ const dueClips = `WHERE deadline_us <= $1 AND cased_us = 0 AND state IN ('pendin
 func (c *Catalogue) Claim(ctx context.Context, now time.Time, limit int) ([]retention.Clip, error) {
 	var claimed []retention.Clip
 	err := c.within(ctx, "claiming clips that are due", func(tx *sql.Tx) error {
+		claimed = nil
 		due, err := clips(ctx, tx, dueClips+c.skippingLocked(), micros(now), limit)
 		if err != nil {
 			return err

@@ -23,6 +23,7 @@ import (
 func (c *Catalogue) Interrupt(ctx context.Context, g camera.Gap) (opened bool, err error) {
 	g.Detail = bounded(g.Detail)
 	err = c.within(ctx, "recording a gap of camera "+string(g.Camera), func(tx *sql.Tx) error {
+		opened = false
 		if err := c.lockTimeline(ctx, tx, g.Camera); err != nil {
 			return err
 		}

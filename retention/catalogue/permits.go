@@ -214,6 +214,7 @@ func (c *Catalogue) Expire(ctx context.Context) (int, error) {
 	}
 	expired := 0
 	err = c.within(ctx, "saying that permits expired", func(tx *sql.Tx) error {
+		expired = 0
 		if err := c.lockPermits(ctx, tx, true); err != nil {
 			return err
 		}

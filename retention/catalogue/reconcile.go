@@ -13,6 +13,7 @@ import (
 // times. What is held stays as it is, for people to look into; lost is false then.
 func (c *Catalogue) Missing(ctx context.Context, clip retention.Clip, reason string) (lost bool, err error) {
 	err = c.within(ctx, "giving up clip "+clip.ID, func(tx *sql.Tx) error {
+		lost = false
 		res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'lost' WHERE id = $1 AND holds = 0 AND state IN ('committed', 'partial')`, clip.ID)
 		if err = changedOne(res, err); errors.Is(err, retention.ErrGone) {
 			return nil

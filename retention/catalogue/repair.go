@@ -59,6 +59,7 @@ var ErrHoldsUnsure = errors.New("rows and log name other holds on the clip: rest
 func (c *Catalogue) Recount(ctx context.Context, id string, logged []string) (bool, error) {
 	changed := false
 	err := c.within(ctx, "counting the holds on clip "+id, func(tx *sql.Tx) error {
+		changed = false
 		clip, err := oneClip(ctx, tx, `WHERE id = $1`+c.locked(), id)
 		if err != nil {
 			return err

@@ -71,7 +71,7 @@ type Application struct {
 	Drafts   []policy.Permit // versions to keep, without a step
 	Steps    []PermitStep    // of versions to keep, in order
 	Who      policy.Subject
-	// Also is what else belongs to the change and stands or falls with it.
+	// Also is what else belongs to the change and stands or falls with it. It may be asked again, in another transaction.
 	Also func(ctx context.Context, tx *sql.Tx) error
 	// Try takes everything back when it is done: what would have come of it is told.
 	Try bool
@@ -90,6 +90,7 @@ var errTried = errors.New("tried")
 func (c *Catalogue) Apply(ctx context.Context, a Application) (Applied, error) {
 	var done Applied
 	err := c.within(ctx, "applying the square", func(tx *sql.Tx) error {
+		done = Applied{}
 		if err := c.lockPermits(ctx, tx, true); err != nil {
 			return err
 		}

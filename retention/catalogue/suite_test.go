@@ -58,6 +58,8 @@ func suite(t *testing.T, open func(t testing.TB) *sql.DB, dialect string) {
 		"a background has one key, until its deadline":      backgroundKeys,
 		"a permit version never changes":                    permitsNeverChange,
 		"recipients are published, replaced and withdrawn":  recipients,
+		"what is taken back is begun anew":                  begunAnew,
+		"of two that wait for each other both end":          deadlock,
 		"what is asked often has an index":                  plans,
 		"a recorder finds what it left open":                openClips,
 		"a checker sees every clip with what is left of it": allRows,
