@@ -110,7 +110,8 @@ type Custody interface {
 	Place(ctx context.Context, who policy.Subject, h retention.Hold) (retention.Hold, []retention.Refusal, error)
 }
 
-// Holds reads holds. Holds lists them, newest first, without what they keep; Hold fails with retention.ErrNoHold.
+// Holds reads holds, with the cameras whose footage they keep. Holds lists them, newest first, without the clips; Hold fails with
+// retention.ErrNoHold.
 type Holds interface {
 	Holds(ctx context.Context, caseNumber string, inForce bool, limit int, before string) ([]retention.Hold, error)
 	Hold(ctx context.Context, id string) (retention.Hold, error)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -216,9 +215,9 @@ func (s *Server) mayHold(ctx context.Context, h retention.Hold) error {
 
 func (s *Server) holds(ctx context.Context, in *holdsInput) (*holdsOutput, error) {
 	who, _ := subjectOf(ctx)
-	rows, err := s.cfg.Holds.Holds(ctx, in.Case, in.InForce, in.Limit+1, in.Before)
+	rows, err := s.visibleHolds(ctx, who, in)
 	if err != nil {
-		return nil, unavailable("catalogue", err)
+		return nil, err
 	}
 	out := &holdsOutput{}
 	if len(rows) > in.Limit {
@@ -233,6 +232,50 @@ func (s *Server) holds(ctx context.Context, in *holdsInput) (*holdsOutput, error
 		out.Body.Holds = append(out.Body.Holds, describeHold(h))
 	}
 	return out, nil
+}
+
+// visibleHolds are those that exist for the subject, and one more than a page has if there is one. It reads on over what he may
+// not see: a page that is shorter for it, or goes on behind such a hold, would tell of it.
+func (s *Server) visibleHolds(ctx context.Context, who policy.Subject, in *holdsInput) ([]retention.Hold, error) {
+	var visible []retention.Hold
+	want, before := in.Limit+1, in.Before
+	for {
+		rows, err := s.cfg.Holds.Holds(ctx, in.Case, in.InForce, want, before)
+		if err != nil {
+			return nil, unavailable("catalogue", err)
+		}
+		for _, h := range rows {
+			hidden, _, err := s.hiddenCamera(who, h, policy.SearchClips)
+			if err != nil {
+				return nil, err
+			}
+			if hidden == "" {
+				visible = append(visible, h)
+			}
+		}
+		if len(visible) >= want {
+			return visible[:want], nil
+		}
+		if len(rows) < want {
+			return visible, nil
+		}
+		before = rows[len(rows)-1].ID
+	}
+}
+
+// hiddenCamera is a camera whose footage a hold keeps and that the subject may not do this with, with what the rules say; empty if
+// there is none. A camera that is not described any more is asked for, too: what is held of it must be lifted by somebody.
+func (s *Server) hiddenCamera(who policy.Subject, h retention.Hold, a policy.Action) (camera.ID, policy.Verdict, error) {
+	for _, cam := range h.Cameras {
+		verdict, err := s.may(who, a, string(cam))
+		if err != nil {
+			return "", verdict, err
+		}
+		if !verdict.Allowed {
+			return cam, verdict, nil
+		}
+	}
+	return "", policy.Verdict{}, nil
 }
 
 func (s *Server) oneHold(ctx context.Context, in *oneHoldInput) (*holdOutput, error) {
@@ -259,39 +302,15 @@ func (s *Server) findHold(ctx context.Context, id string, action policy.Action) 
 	if err != nil {
 		return h, unavailable("catalogue", err)
 	}
-	cameras, err := s.camerasOf(ctx, h)
+	who, _ := subjectOf(ctx)
+	hidden, verdict, err := s.hiddenCamera(who, h, action)
 	if err != nil {
 		return retention.Hold{}, err
 	}
-	for _, cam := range cameras {
-		if _, err := s.findCamera(ctx, string(cam), action); errors.Is(err, errNoCamera) {
-			return retention.Hold{}, retention.ErrNoHold
-		} else if err != nil {
-			return retention.Hold{}, err
-		}
+	if hidden != "" {
+		return retention.Hold{}, s.refuse(ctx, action, policy.KindCamera.Of(string(hidden)), verdict, retention.ErrNoHold)
 	}
 	return h, nil
-}
-
-// camerasOf are those whose footage a hold keeps.
-func (s *Server) camerasOf(ctx context.Context, h retention.Hold) ([]camera.ID, error) {
-	if h.Camera != "" {
-		return []camera.ID{h.Camera}, nil
-	}
-	var all []camera.ID
-	for _, part := range h.Clips {
-		c, err := s.cfg.Clips.Clip(ctx, part.Clip)
-		if errors.Is(err, retention.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, unavailable("catalogue", err)
-		}
-		if !slices.Contains(all, c.Camera) {
-			all = append(all, c.Camera)
-		}
-	}
-	return all, nil
 }
 
 // liftHold is the first or the second of the two people whom lifting a hold takes.

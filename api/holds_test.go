@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/retention"
 )
@@ -21,7 +24,7 @@ func (w *world) remembered() map[string]retention.Hold {
 	if w.held == nil {
 		w.held = map[string]retention.Hold{oldHold: {ID: oldHold, Kind: retention.Evidence, Case: "K1", Basis: "robbery", Requester: "anna", Approver: "leo",
 			Placed: testNow.Add(-time.Hour), Review: testNow.AddDate(0, 1, 0), LiftAsked: testNow.Add(-time.Minute), LiftAskedBy: "leo",
-			Clips: []retention.HeldClip{{Clip: whole}}}}
+			Clips: []retention.HeldClip{{Clip: whole}}, Cameras: []camera.ID{"k1"}}}
 	}
 	return w.held
 }
@@ -42,18 +45,24 @@ func (w *world) Place(_ context.Context, _ policy.Subject, h retention.Hold) (re
 	if h.Camera != "" {
 		kept = []retention.HeldClip{{Clip: whole, From: h.From, To: h.To}}
 	}
-	h.ID, h.Placed, h.Clips = newHold, testNow, kept
+	h.ID, h.Placed, h.Clips, h.Cameras = newHold, testNow, kept, []camera.ID{"k1"}
 	if len(kept) > 0 {
 		w.remembered()[h.ID] = h
 	}
 	return h, refused, nil
 }
 
-func (w *world) Holds(context.Context, string, bool, int, string) ([]retention.Hold, error) {
+func (w *world) Holds(_ context.Context, _ string, _ bool, limit int, before string) ([]retention.Hold, error) {
 	if w.dbDown {
 		return nil, errDown
 	}
-	return []retention.Hold{w.remembered()[oldHold]}, nil
+	var found []retention.Hold
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(w.remembered()))) {
+		if (before == "" || id < before) && len(found) < limit {
+			found = append(found, w.held[id])
+		}
+	}
+	return found, nil
 }
 
 func (w *world) Hold(_ context.Context, id string) (retention.Hold, error) {
@@ -203,7 +212,8 @@ func TestLiftingTakesTwoPeople(t *testing.T) {
 func TestHoldOfAHiddenCamera(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.remembered()[newHold] = retention.Hold{ID: newHold, Kind: retention.Evidence, Case: "K2", LiftAsked: testNow, LiftAskedBy: "leo", Clips: []retention.HeldClip{{Clip: hidden}}}
+	w.remembered()[newHold] = retention.Hold{ID: newHold, Kind: retention.Evidence, Case: "K2", LiftAsked: testNow, LiftAskedBy: "leo",
+		Clips: []retention.HeldClip{{Clip: whole}, {Clip: hidden}}, Cameras: []camera.ID{"k1", "k9"}}
 	b := w.as(policy.InvestigationLead)
 	for _, request := range []string{"GET /api/v1/holds/" + newHold, "POST /api/v1/holds/" + newHold + "/lift", "POST /api/v1/holds/" + newHold + "/extend"} {
 		method, path, _ := strings.Cut(request, " ")
@@ -221,4 +231,75 @@ func TestHoldOfAHiddenCamera(t *testing.T) {
 	if h := w.held[newHold]; !h.InForce() {
 		t.Error("it was lifted")
 	}
+	if all := b.holds(""); len(all.Holds) != 1 || all.Holds[0].ID != oldHold || all.Next != "" {
+		t.Errorf("the list has %+v", all)
+	}
+}
+
+// Pages are full of what may be seen: neither their length nor where the next one begins tells of what may not.
+func TestPagesOfHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var want []string
+	for n := range 30 {
+		h := retention.Hold{ID: fmt.Sprintf("01JD00000000000000000000%02d", n), Case: "K1", Cameras: []camera.ID{"k1"}}
+		if n%5 != 3 { // most of them, whole pages in a row
+			h.Cameras = []camera.ID{"k9"}
+		} else {
+			want = append(want, h.ID)
+		}
+		w.remembered()[h.ID] = h
+	}
+	delete(w.held, oldHold)
+	slices.Reverse(want)
+	for _, limit := range []int{1, 2, 3, 5, 6, 7, 100} {
+		var got []string
+		before := ""
+		for {
+			page := w.as(policy.Auditor).holds(fmt.Sprintf("?limit=%d%s", limit, before))
+			for _, h := range page.Holds {
+				got = append(got, h.ID)
+			}
+			if page.Next == "" {
+				break
+			}
+			if len(page.Holds) != limit || page.Next != got[len(got)-1] {
+				t.Errorf("by %d: a page of %d goes on behind %s", limit, len(page.Holds), page.Next)
+			}
+			before = "&before=" + page.Next
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("by %d: %v, want %v", limit, got, want)
+		}
+	}
+}
+
+// What is held of a camera that is not described any more is seen, and can be lifted: else it would be kept for ever.
+func TestHoldOfACameraThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.remembered()[newHold] = retention.Hold{ID: newHold, Kind: retention.Evidence, Case: "K2", LiftAsked: testNow, LiftAskedBy: "leo",
+		Camera: "k7", Cameras: []camera.ID{"k7"}}
+	b := w.as(policy.InvestigationLead)
+	if all := b.holds(""); len(all.Holds) != 2 {
+		t.Errorf("the list has %+v", all)
+	}
+	if res := b.do("POST", "/api/v1/holds/"+newHold+"/lift", `{}`); res.status != 200 {
+		t.Errorf("%d %s", res.status, res.body)
+	}
+}
+
+type holdPage struct {
+	Holds []holdBody `json:"holds"`
+	Next  string     `json:"next"`
+}
+
+func (b *browser) holds(query string) holdPage {
+	b.w.t.Helper()
+	res := b.get("/api/v1/holds" + query)
+	var page holdPage
+	if err := json.Unmarshal(res.body, &page); err != nil || res.status != 200 {
+		b.w.t.Fatalf("%d %s, %v", res.status, res.body, err)
+	}
+	return page
 }

@@ -38,7 +38,8 @@ type Hold struct {
 	Lifted      time.Time // zero: in force
 	LiftedBy    string
 
-	Clips []HeldClip
+	Clips   []HeldClip
+	Cameras []camera.ID // whose footage it keeps, or kept
 }
 
 // InForce reports whether the hold was not lifted.

@@ -234,10 +234,14 @@ func entryOf(h retention.Hold, clips []string) policy.Hold {
 }
 
 // Holds lists holds, newest first, those before the id before if it is not empty: of a case, or all, and only those in force if
-// asked so. What they keep is not among it: see Hold.
+// asked so. The clips that they keep are not among it: see Hold.
 func (c *Catalogue) Holds(ctx context.Context, caseNumber string, inForce bool, limit int, before string) ([]retention.Hold, error) {
-	return holds(ctx, c.DB, `WHERE (case_number = $1 OR $1 = '') AND (lifted_us = 0 OR $2 = 0) AND (id < $3 OR $3 = '') ORDER BY id DESC LIMIT $4`,
+	found, err := holds(ctx, c.DB, `WHERE (case_number = $1 OR $1 = '') AND (lifted_us = 0 OR $2 = 0) AND (id < $3 OR $3 = '') ORDER BY id DESC LIMIT $4`,
 		caseNumber, flag(inForce), before, limit)
+	if err != nil {
+		return nil, err
+	}
+	return found, findCameras(ctx, c.DB, found)
 }
 
 // Hold is one hold with what it keeps, or retention.ErrNoHold.
@@ -249,9 +253,46 @@ func (c *Catalogue) Hold(ctx context.Context, id string) (retention.Hold, error)
 	if len(found) == 0 {
 		return retention.Hold{}, retention.ErrNoHold
 	}
+	if err := findCameras(ctx, c.DB, found); err != nil {
+		return retention.Hold{}, err
+	}
 	h := found[0]
 	h.Clips, err = heldClips(ctx, c.DB, id)
 	return h, err
+}
+
+// findCameras says of holds whose footage they keep: a hold on a stretch of time names its camera itself.
+func findCameras(ctx context.Context, q querier, holds []retention.Hold) error {
+	at := map[string]*retention.Hold{}
+	var ids []any
+	for i := range holds {
+		h := &holds[i]
+		if h.Camera != "" {
+			h.Cameras = []camera.ID{h.Camera}
+			continue
+		}
+		at[h.ID] = h
+		ids = append(ids, h.ID)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	//nolint:gosec // what is put together is numbers of parameters
+	rows, err := q.QueryContext(ctx, `SELECT DISTINCT d.hold, p.camera FROM catalogue_held d JOIN catalogue_clip p ON p.id = d.clip
+		WHERE d.hold IN (`+numbered(1, len(ids))+`) ORDER BY d.hold, p.camera`, ids...)
+	if err != nil {
+		return fmt.Errorf("reading of which cameras holds are: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var hold string
+		var cam camera.ID
+		if err := rows.Scan(&hold, &cam); err != nil {
+			return fmt.Errorf("reading of which cameras holds are: %w", err)
+		}
+		at[hold].Cameras = append(at[hold].Cameras, cam)
+	}
+	return rows.Err()
 }
 
 func holds(ctx context.Context, q querier, where string, args ...any) ([]retention.Hold, error) {

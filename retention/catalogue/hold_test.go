@@ -9,6 +9,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"klarsyn/camera"
 	"klarsyn/policy"
 	"klarsyn/retention"
 )
@@ -254,4 +255,32 @@ func barriers(t *testing.T, b *books) {
 	check("claimed", 0, 1)
 	b.must(b.SetBarrier(ctx, c.ID, retention.BarrierOff))
 	check("cleared", 0, 0)
+}
+
+// A hold says of which cameras it is, whether it was placed on clips or on a stretch of time.
+func camerasOfHolds(t *testing.T, b *books) {
+	var clips []retention.Clip
+	for _, cam := range []camera.ID{"k2", "k1", "k1"} {
+		clips = append(clips, b.put(cam, start.Add(time.Duration(len(clips))*time.Minute), start.Add(time.Duration(len(clips)+1)*time.Minute), retention.Committed))
+	}
+	both, _ := b.holdOn("K-1", clips...)
+	one, _ := b.holdOn("K-2", clips[0])
+	stretch := retention.Hold{ID: ulid.Make().String(), Kind: retention.Evidence, Case: "K-3", Basis: "robbery", Requester: "anna", Approver: lena.Name, Placed: start,
+		Review: start.AddDate(0, 1, 0), Camera: "k1", From: clips[1].Start, To: clips[1].End, Clips: []retention.HeldClip{{Clip: clips[1].ID}}}
+	_, _, err := b.PlaceHold(t.Context(), lena, stretch, map[string]retention.SealedKey{clips[1].ID: {Header: []byte("header"), FileKey: []byte("sealed")}})
+	b.must(err)
+	b.liftHold(one) // it was of that camera all the same
+	want := map[string][]camera.ID{both.ID: {"k1", "k2"}, one.ID: {"k2"}, stretch.ID: {"k1"}}
+	all, err := b.Holds(t.Context(), "", false, 10, "")
+	b.must(err)
+	for _, h := range all {
+		alone, err := b.Hold(t.Context(), h.ID)
+		b.must(err)
+		if !slices.Equal(h.Cameras, want[h.ID]) || !slices.Equal(alone.Cameras, want[h.ID]) {
+			t.Errorf("hold for case %s: %v and %v, want %v", h.Case, h.Cameras, alone.Cameras, want[h.ID])
+		}
+	}
+	if len(all) != len(want) {
+		t.Errorf("%d holds", len(all))
+	}
 }

@@ -45,6 +45,7 @@ func suite(t *testing.T, open func(t testing.TB) *sql.DB, dialect string) {
 		"the last hold lets go":                             lastHoldOut,
 		"without a log nothing is held or lifted":           holdsWithoutALog,
 		"a part of a clip belongs to its hold":              partsOfClips,
+		"a hold says of which cameras it is":                camerasOfHolds,
 		"where the store's legal hold is wrong":             barriers,
 		"two claims take no clip twice":                     claimsRace,
 		"the deadlines that matter":                         deadlines,
