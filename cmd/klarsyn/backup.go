@@ -126,7 +126,7 @@ func backupExpireCommand(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "expire", Short: "Remove key backups whose time is over",
 		Long: `expire removes the backups of key stores in a folder, and in the folders in it, whose time is over, and what interrupted
-ones left behind. Run it at least as often as backups are made. Their bytes are not overwritten: on disks that move what is written,
+ones left behind, an hour after they last wrote. Run it at least as often as backups are made. Their bytes are not overwritten: on disks that move what is written,
 and in file systems that copy it, that reaches nothing. Keep them on an encrypted disk whose key can be destroyed.`,
 		Example: "  klarsyn backup expire --dir /backup/keys",
 		Args:    noArguments,

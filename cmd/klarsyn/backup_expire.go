@@ -79,8 +79,11 @@ type keyBackup struct {
 	expires time.Time
 }
 
+// deadAfter is how long nobody has written into a backup without a name that nobody makes any more.
+const deadAfter = time.Hour
+
 // keyBackups lists the backups of key stores in a folder, and in the folders in it. One that was interrupted has no manifest: it is
-// over an hour after it was begun.
+// over an hour after it was last written to. When it was begun says nothing: the rows, which come first, may take longer.
 func keyBackups(dir string) ([]keyBackup, error) {
 	inside, err := os.ReadDir(dir)
 	if err != nil {
@@ -96,8 +99,16 @@ func keyBackups(dir string) ([]keyBackup, error) {
 	var errs []error
 	for _, folder := range folders {
 		if _, id, interrupted := strings.Cut(filepath.Base(folder), ".new-"); interrupted {
-			if begun, err := ulid.ParseStrict(id); err == nil {
-				found = append(found, keyBackup{folder, ulid.Time(begun.Time()).Add(time.Hour)})
+			if _, err := ulid.ParseStrict(id); err != nil {
+				continue
+			}
+			written, err := lastWritten(folder)
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // it has got its name meanwhile, or was removed
+			case err != nil:
+				errs = append(errs, fmt.Errorf("backup %s was not finished and cannot be read: look at it, and remove it by hand: %w", folder, err))
+			default:
+				found = append(found, keyBackup{folder, written.Add(deadAfter)})
 			}
 			continue
 		}
@@ -115,6 +126,32 @@ func keyBackups(dir string) ([]keyBackup, error) {
 		}
 	}
 	return found, errors.Join(errs...)
+}
+
+// lastWritten is when somebody last wrote into a folder, or into a file in it.
+func lastWritten(folder string) (last time.Time, err error) {
+	st, err := os.Stat(folder)
+	if err != nil {
+		return last, err
+	}
+	inside, err := os.ReadDir(folder)
+	if err != nil {
+		return last, err
+	}
+	last = st.ModTime()
+	for _, entry := range inside {
+		st, err := entry.Info()
+		if errors.Is(err, fs.ErrNotExist) { // a journal, say
+			continue
+		}
+		if err != nil {
+			return last, err
+		}
+		if st.ModTime().After(last) {
+			last = st.ModTime()
+		}
+	}
+	return last, nil
 }
 
 // expireKeyBackups removes those whose time is over.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -193,9 +194,29 @@ func TestBackup(t *testing.T) {
 	if life := m.Expires.Sub(m.Made); life <= 0 || life >= shortest {
 		t.Errorf("keys live %s beside a promise of %s", life, shortest)
 	}
-	left := filepath.Join(filepath.Dir(keysIn), "2.new-01AAAAAAAAAAAAAAAAAAAAAAAA") // interrupted, long ago
-	if err := os.Mkdir(left, 0o700); err != nil {
+	left := filepath.Join(filepath.Dir(keysIn), "2.new-01AAAAAAAAAAAAAAAAAAAAAAAA") // begun long ago: its rows took a while
+	if err := errors.Join(os.Mkdir(left, 0o700), os.WriteFile(filepath.Join(left, "keys.db"), nil, 0o600)); err != nil {
 		t.Fatal(err)
+	}
+	now := time.Now()
+	if err := os.Chtimes(left, now, now.Add(-3*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		written time.Duration // ago
+		over    bool
+	}{{0, false}, {59 * time.Minute, false}, {time.Hour, true}} {
+		if err := os.Chtimes(filepath.Join(left, "keys.db"), now, now.Add(-c.written)); err != nil {
+			t.Fatal(err)
+		}
+		all, err := keyBackups(filepath.Dir(keysIn))
+		at := slices.IndexFunc(all, func(b keyBackup) bool { return b.folder == left })
+		if err != nil || at < 0 || now.Before(all[at].expires) == c.over {
+			t.Errorf("written %s ago: %v, %v", c.written, all, err)
+		}
+	}
+	if removed, err := expireKeyBackups(filepath.Dir(keysIn), now.Add(-time.Minute)); err != nil || len(removed) != 0 {
+		t.Errorf("while somebody writes it: removed %v, %v", removed, err)
 	}
 	if removed, err := expireKeyBackups(filepath.Dir(keysIn), m.Expires.Add(-time.Second)); err != nil || len(removed) != 1 || removed[0] != left {
 		t.Errorf("before its time: removed %v, %v", removed, err)
