@@ -92,9 +92,9 @@ func (v *Vault) open(ctx context.Context, c retention.Clip, caseNumber string) (
 		return nil, fmt.Errorf("clip %s: %d bytes are stored where %d were: %w", c.ID, info.Size, c.Size, retention.ErrDamaged)
 	}
 	src := &objectAt{ctx: ctx, v: v, key: c.ObjectKey, header: header, size: int64(len(header)) + c.Size}
-	f := &footage{v: v, clip: c, src: src}
+	f := &footage{v: v, clip: c, src: src, number: caseNumber, held: held}
 	if held {
-		f.heldFor, f.seen = caseNumber, time.Now()
+		f.seen = time.Now()
 	}
 	if c.State == retention.Partial {
 		f.plain = &cutOff{src: src, identity: identity, size: c.PlainSize}
@@ -176,30 +176,29 @@ type footage struct {
 	plain io.ReaderAt
 	pos   int64
 
-	heldFor string    // the case whose hold opens it; empty: no hold
-	seen    time.Time // when that hold was last seen to be in force
+	number string    // the case for which it was opened; empty: none
+	held   bool      // only a hold of that case lets it be read
+	seen   time.Time // when that hold was last seen to be in force
 }
 
 // holdCheck is how long a hold is believed to be in force while somebody watches.
 const holdCheck = time.Second
 
-// stillMay refuses what may be read no longer: the deadline may pass, or the hold be lifted, while somebody watches.
+// stillMay refuses what may be read no longer: the deadline may pass, or the hold be lifted, while somebody watches. Who watches
+// for a case that holds the clip watches on when the deadline passes.
 func (f *footage) stillMay() error {
-	if f.heldFor == "" {
-		if f.v.over(f.clip) {
-			return retention.ErrGone
-		}
+	switch {
+	case !f.held && !f.v.over(f.clip), f.held && time.Since(f.seen) < holdCheck:
 		return nil
-	}
-	if time.Since(f.seen) < holdCheck {
-		return nil
+	case f.number == "":
+		return retention.ErrGone
 	}
 	ctx, cancel := context.WithTimeout(f.src.ctx, f.v.timeout())
 	defer cancel()
-	if _, err := f.v.Shelf.CaseKey(ctx, f.clip.ID, f.heldFor); err != nil {
+	if _, err := f.v.Shelf.CaseKey(ctx, f.clip.ID, f.number); err != nil {
 		return goneOrAway(err)
 	}
-	f.seen = time.Now()
+	f.held, f.seen = true, time.Now()
 	return nil
 }
 

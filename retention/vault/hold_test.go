@@ -81,6 +81,41 @@ func (s *site) wantGone(c retention.Clip) {
 	}
 }
 
+// Who watches for the case that holds the clip watches on when its deadline passes; who watches for another one does not.
+func TestDeadlineEndsNoWatchingForTheCase(t *testing.T) {
+	s := newSite(t)
+	c, plain := s.stored("k0", 30_000, 70_000)
+	h := s.holdClip(thisCase, c)
+	f, err := s.vault().Open(t.Context(), s.look(c), c.ID)
+	s.must(err)
+	defer f.Close()
+	head := make([]byte, 1000)
+	_, err = io.ReadFull(f, head)
+	s.must(err)
+	s.set(c.Deadline)
+	rest, err := io.ReadAll(f)
+	if err != nil || !bytes.Equal(append(head, rest...), plain) {
+		t.Errorf("over the deadline: %d bytes of %d, %v", len(head)+len(rest), len(plain), err)
+	}
+	s.lift(h)
+	time.Sleep(1100 * time.Millisecond) // how long a hold is believed to be in force
+	_, err = f.Seek(0, io.SeekStart)
+	s.must(err)
+	if n, err := f.Read(head); n != 0 || !errors.Is(err, retention.ErrGone) {
+		t.Errorf("after the hold was lifted: %d bytes, %v", n, err)
+	}
+
+	other, _ := s.stored("k1", 30_000)
+	s.holdClip("B 99-26", other)
+	g, err := s.vault().Open(t.Context(), s.look(other), other.ID)
+	s.must(err)
+	defer g.Close()
+	s.set(other.Deadline)
+	if n, err := g.Read(head); n != 0 || !errors.Is(err, retention.ErrGone) {
+		t.Errorf("for a case that holds nothing: %d bytes, %v", n, err)
+	}
+}
+
 // A held clip outlives its deadline and its day key: then its case opens it, and no other.
 func TestHeldClipOutlivesItsDayKey(t *testing.T) {
 	s := newSite(t)
