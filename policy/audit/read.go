@@ -131,17 +131,19 @@ func (l *Log) Pending(ctx context.Context) (n int64, oldest time.Time, err error
 	return n, oldest, nil
 }
 
-// LastTime is the time of the newest entry, sequenced or not; zero if there is none. A clock that shows
-// less was set back, one that shows much more jumped.
+// LastTime is the time of the newest entry, sequenced or not, or of the newest checkpoint if that is later; zero if there is
+// neither. A clock that shows less was set back, one that shows much more jumped: an entry that was stamped before the newest
+// checkpoint would look like one that was kept from its number.
 func (l *Log) LastTime(ctx context.Context) (time.Time, error) {
-	var at sql.NullInt64
+	var entry, checkpoint int64
 	err := l.db.QueryRowContext(ctx, `
-		SELECT COALESCE((SELECT at FROM audit_pending ORDER BY id DESC LIMIT 1), (SELECT at FROM audit_leaf ORDER BY seq DESC LIMIT 1))`).Scan(&at)
+		SELECT COALESCE((SELECT at FROM audit_pending ORDER BY id DESC LIMIT 1), (SELECT at FROM audit_leaf ORDER BY seq DESC LIMIT 1), 0),
+		       COALESCE((SELECT sequenced FROM audit_sequencer WHERE id = 1), 0)`).Scan(&entry, &checkpoint)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("time of the newest entry: %w", err)
 	}
-	if !at.Valid {
+	if entry == 0 && checkpoint == 0 {
 		return time.Time{}, nil
 	}
-	return micros(at.Int64), nil
+	return micros(max(entry, checkpoint)), nil
 }
