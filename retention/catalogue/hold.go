@@ -62,7 +62,8 @@ func (c *Catalogue) PlaceHold(ctx context.Context, who policy.Subject, h retenti
 // row is locked from here to the end of the transaction.
 func (c *Catalogue) raise(ctx context.Context, tx *sql.Tx, id string, sealed bool) (retention.Clip, string, error) {
 	res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET holds = holds + 1
-		WHERE id = $1 AND state IN ('pending', 'committed', 'partial') AND (deadline_us > $2 OR holds > 0) AND $3 = 1`, id, micros(c.Now()), flag(sealed))
+		WHERE id = $1 AND (state IN ('committed', 'partial') OR state = 'pending' AND parent = '')
+			AND (deadline_us > $2 OR holds > 0) AND $3 = 1`, id, micros(c.Now()), flag(sealed))
 	err = changedOne(res, err)
 	if err != nil && !errors.Is(err, retention.ErrGone) {
 		return retention.Clip{}, "", err
@@ -79,6 +80,10 @@ func (c *Catalogue) raise(ctx context.Context, tx *sql.Tx, id string, sealed boo
 		return clip, "deleted already", nil
 	case retention.Lost:
 		return clip, "nothing of its footage could be kept", nil
+	case retention.Pending:
+		if clip.Parent != "" { // it may be given up and cut anew
+			return clip, "it is being cut out of " + clip.Parent + ": hold that clip, or try again in a minute", nil
+		}
 	}
 	if c.Now().Before(clip.Deadline) {
 		return clip, "nothing opens its footage any more", nil
@@ -140,6 +145,11 @@ func (c *Catalogue) Lift(ctx context.Context, who policy.Subject, id string) err
 				return err
 			}
 		}
+		if len(ids) == 0 { // it has let go of everything: what it ever kept is named
+			for _, part := range held {
+				ids = append(ids, part.Clip)
+			}
+		}
 		return c.logHold(ctx, tx, policy.HoldLiftedEntries(who, entryOf(h, ids), h.LiftReason, policy.Approval{ID: h.ID, By: h.LiftAskedBy}))
 	})
 	if err != nil {
@@ -174,7 +184,7 @@ func (c *Catalogue) letGo(ctx context.Context, tx *sql.Tx, hold, id string, now 
 // shred makes a clip unreadable for good, unless it is already.
 func (c *Catalogue) shred(ctx context.Context, tx *sql.Tx, clip retention.Clip, now time.Time) error {
 	res, err := tx.ExecContext(ctx, `UPDATE catalogue_clip SET state = 'deleting', shredded_us = $1
-		WHERE id = $2 AND holds = 0 AND state IN ('pending', 'committed', 'partial')`, micros(now), clip.ID)
+		WHERE id = $2 AND holds = 0 AND state IN ('pending', 'committed', 'partial', 'lost')`, micros(now), clip.ID)
 	if err = changedOne(res, err); errors.Is(err, retention.ErrGone) {
 		return nil
 	}

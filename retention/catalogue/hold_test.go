@@ -3,6 +3,7 @@ package catalogue_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -192,6 +193,10 @@ func partsOfClips(t *testing.T, b *books) {
 	}
 	if parts, err := b.ToCut(ctx, retention.PartHeld{}, 10); err != nil || len(parts) != 0 {
 		t.Errorf("%+v, %v", parts, err)
+	}
+	// It may still be given up: who held it would hold what nobody ends.
+	if _, refused := b.holdOn("K-2", cut); len(refused) != 1 || !strings.Contains(refused[0].Reason, "being cut out of "+c.ID) {
+		t.Errorf("holding a part that is being cut out: refused %+v", refused)
 	}
 	cut.Size, cut.PlainSize, cut.SHA256 = 100, 84, [32]byte{1}
 	b.must(b.CommitCut(ctx, part, cut))
