@@ -399,38 +399,41 @@ func TestRestoreRefusesAFork(t *testing.T) {
 	}
 }
 
+// heldFor places a hold on a clip as serve does, and gives its id.
+func heldFor(t *testing.T, l layout, id string) string {
+	t.Helper()
+	s := opened(t, l, nil)
+	defer s.close()
+	sv, err := openServe(t.Context(), s, newRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sv.keyDB.Close()
+	h := retention.Hold{Kind: retention.Evidence, Case: "0105-K1-26", Basis: "27 kap. 1 § RB", Requester: "anna", Approver: "bo",
+		Review: time.Now().Add(24 * time.Hour), Clips: []retention.HeldClip{{Clip: id}}}
+	sealer, err := keys.LoadPublic(l.master())
+	if err != nil {
+		t.Fatal(err)
+	}
+	opener, err := keys.LoadSecret(l.master())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := &keys.Store{DB: sv.keyDB.DB, Sealer: sealer, Opener: opener, Now: time.Now}
+	h, refused, err := sv.custody(s.catalogue("service:serve"), ring).Place(t.Context(), policy.Subject{Name: "bo", Role: policy.InvestigationLead}, h)
+	if err != nil || len(refused) > 0 {
+		t.Fatalf("%v, %v", refused, err)
+	}
+	return h.ID
+}
+
 // A hold that was placed after the backup holds again, and one that was lifted does not.
 func TestRestoreHoldsAgain(t *testing.T) {
 	l := installed(t)
 	clips := recorded(t, l, 2)
-	place := func(id string) string {
-		s := opened(t, l, nil)
-		defer s.close()
-		sv, err := openServe(t.Context(), s, newRegistry())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer sv.keyDB.Close()
-		h := retention.Hold{Kind: retention.Evidence, Case: "0105-K1-26", Basis: "27 kap. 1 § RB", Requester: "anna", Approver: "bo",
-			Review: time.Now().Add(24 * time.Hour), Clips: []retention.HeldClip{{Clip: id}}}
-		sealer, err := keys.LoadPublic(l.master())
-		if err != nil {
-			t.Fatal(err)
-		}
-		opener, err := keys.LoadSecret(l.master())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ring := &keys.Store{DB: sv.keyDB.DB, Sealer: sealer, Opener: opener, Now: time.Now}
-		h, refused, err := sv.custody(s.catalogue("service:serve"), ring).Place(t.Context(), policy.Subject{Name: "bo", Role: policy.InvestigationLead}, h)
-		if err != nil || len(refused) > 0 {
-			t.Fatalf("%v, %v", refused, err)
-		}
-		return h.ID
-	}
-	lifted := place(clips[0].ID)
+	lifted := heldFor(t, l, clips[0].ID)
 	rowsIn, keysIn := copied(t, l)
-	since := place(clips[1].ID)
+	since := heldFor(t, l, clips[1].ID)
 	s := opened(t, l, nil)
 	books := s.catalogue("test")
 	err := errors.Join(books.AskLift(t.Context(), policy.Subject{Name: "anna", Role: policy.InvestigationLead}, lifted, "solved"), books.Lift(t.Context(), policy.Subject{Name: "bo", Role: policy.InvestigationLead}, lifted), s.close())
@@ -466,5 +469,45 @@ func TestRestoreHoldsAgain(t *testing.T) {
 	defer s.close()
 	if key, err := s.catalogue("test").CaseKey(context.Background(), clips[1].ID, "0105-K1-26"); err != nil || len(key.FileKey) == 0 {
 		t.Errorf("what opens it for the case: %d bytes, %v", len(key.FileKey), err)
+	}
+}
+
+// What was logged and not numbered yet when the old catalogue was moved aside is known all the same: who looked, and what is held. A
+// hold whose clip nothing opens any more is still there, says so, and is lifted like any other.
+func TestRestoreKnowsWhatWaits(t *testing.T) {
+	l := installed(t)
+	clips := recorded(t, l, 2)
+	rowsIn, keysIn := copied(t, l)
+	later := more(t, l)
+	lost, kept := heldFor(t, l, later.ID), heldFor(t, l, clips[0].ID)
+	s := opened(t, l, nil)
+	lookAtClip(t, s, clips[1])
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	said := commanded[restored](t, "restore", "--data", l.root, "--from", rowsIn, "--keys-from", keysIn, "--replace", "--reap")
+	if len(said.Replayed.HeldAgain) != 2 || len(said.Replayed.HeldLost) != 1 || said.Replayed.HeldLost[0] != later.ID {
+		t.Errorf("it says %+v", said.Replayed)
+	}
+	numbered(t, l)
+	if code, results := runFsck(t, l); code != exitOK {
+		t.Errorf("fsck: %+v", results)
+	}
+	s = opened(t, l, nil)
+	books := s.catalogue("test")
+	for id, clip := range map[string]string{lost: later.ID, kept: clips[0].ID} {
+		h, err := books.Hold(t.Context(), id)
+		if err != nil || len(h.Clips) != 1 || h.Clips[0].Clip != clip || !h.InForce() {
+			t.Errorf("hold %s: %+v, %v", id, h, err)
+		}
+	}
+	err := errors.Join(books.AskLift(t.Context(), policy.Subject{Name: "anna", Role: policy.InvestigationLead}, lost, "its clip is lost"),
+		books.Lift(t.Context(), policy.Subject{Name: "bo", Role: policy.InvestigationLead}, lost), s.close())
+	if err != nil {
+		t.Error(err)
+	}
+	numbered(t, l)
+	if code, results := runFsck(t, l); code != exitOK {
+		t.Errorf("fsck after it was lifted: %+v", results)
 	}
 }

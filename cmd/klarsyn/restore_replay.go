@@ -156,7 +156,12 @@ func (r *restore) readOldLog(ctx context.Context, old rows) error {
 	}
 	if r.newer == nil { // else what was given goes first
 		dir := r.layout.restoringLog()
-		if _, err := log.Export(ctx, audit.Export{Dir: dir, Keys: []string{r.trusted}}); err != nil {
+		_, err := log.Export(ctx, audit.Export{Dir: dir, Keys: []string{r.trusted}})
+		if errors.Is(err, audit.ErrNotNumbered) && r.rows.Log.Checkpoint == "" { // all that it knows still waits
+			r.waiting = waiting
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		if err := r.readLog(ctx, dir, r.rows.Log.Checkpoint); err != nil {
@@ -208,11 +213,20 @@ func (r *restore) replay(ctx context.Context) error {
 	if err := books.Close(ctx, closed()); err != nil {
 		return err
 	}
-	seals, err := r.seal(ctx, books, clock)
+	custody, err := r.custody(books, clock)
 	if err != nil {
 		return err
 	}
+	opened, err := r.unlock(ctx, books, custody)
+	if err != nil {
+		return err
+	}
+	// A case that was closed and opened again since gets another key, which must not go with the first one.
 	if err := r.destroyKeys(ctx); err != nil {
+		return err
+	}
+	seals, err := r.seal(ctx, opened, custody)
+	if err != nil {
 		return err
 	}
 	tx, err := r.db.BeginTx(ctx, nil)
@@ -227,11 +241,7 @@ func (r *restore) replay(ctx context.Context) error {
 		r.said.Known = r.newer.Newest.Time
 	}
 	for _, e := range r.waiting {
-		known, err := audit.Known(ctx, tx, e.ID)
-		if err == nil && !known {
-			err = log.Append(ctx, tx, e)
-		}
-		if err != nil {
+		if err := log.AdoptWaiting(ctx, tx, e); err != nil {
 			return err
 		}
 		r.said.Known = e.Time
@@ -276,38 +286,79 @@ func (r *restore) destroyKeys(ctx context.Context) error {
 	})
 }
 
-// seal makes copies of what opens the clips of holds that were placed since. Who cannot open day keys cannot: then nothing is
-// opened to anybody, since the clips would go at their deadline although a case needs them.
-func (r *restore) seal(ctx context.Context, books *catalogue.Catalogue, clock *retention.Clock) (map[string]map[string]retention.SealedKey, error) {
+// unlocked is what opens the clips of a hold that was placed since.
+type unlocked struct {
+	catalogue.Since
+	clips map[string]vault.Unlocked
+}
+
+// unlock opens what opens the clips of holds that were placed since. Who cannot open keys cannot: then nothing is opened to anybody,
+// since the clips would go at their deadline although a case needs them. Only what the log says was destroyed nobody needs to look for.
+func (r *restore) unlock(ctx context.Context, books *catalogue.Catalogue, custody *vault.Custody) ([]unlocked, error) {
 	since, err := catalogue.HeldSince(r.entries)
 	if err != nil {
 		return nil, err
 	}
-	seals := map[string]map[string]retention.SealedKey{}
+	destroyed := false
+	if err := r.entries(func(e policy.Entry) error {
+		destroyed = destroyed || e.Event == policy.DayKeyDestroyed || e.Event == policy.CaseKeyDestroyed
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	var all []unlocked
 	for _, h := range since {
+		u := unlocked{h, map[string]vault.Unlocked{}}
 		clips, err := books.Keepable(ctx, h.IDs)
-		if err != nil || len(clips) == 0 {
-			if err != nil {
-				return nil, err
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range clips {
+			opened, err := custody.Unlock(ctx, c)
+			if destroyed && errors.Is(err, keys.ErrNoKey) {
+				r.logger.Error("what opened a held clip was destroyed since the backup was made", "hold", h.ID, "clip", c.ID, "err", err)
+				continue
 			}
+			if err != nil {
+				return nil, fmt.Errorf("hold %s of case %s was placed after the backup was made, and cannot be held again: everything stays closed; repeat this where master/master.key and the day keys are: %w", h.ID, h.Case, err)
+			}
+			u.clips[c.ID] = opened
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+// seal seals what was unlocked to the cases of its holds.
+func (r *restore) seal(ctx context.Context, all []unlocked, custody *vault.Custody) (map[string]map[string]retention.SealedKey, error) {
+	seals := map[string]map[string]retention.SealedKey{}
+	for _, u := range all {
+		var err error
+		if seals[u.ID], err = custody.Again(ctx, u.Case, u.clips); err == nil {
 			continue
 		}
-		custody, err := r.custody(books, clock)
-		if err == nil {
-			seals[h.ID], err = custody.Again(ctx, h.Case, clips)
+		if len(u.clips) > 0 {
+			return nil, fmt.Errorf("hold %s of case %s was placed after the backup was made, and its clips cannot be sealed again: everything stays closed; repeat this where master/master.key is: %w", u.ID, u.Case, err)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("hold %s of case %s was placed after the backup was made, and %d of its clips cannot be held again: everything stays closed; repeat this where master/master.key and the day keys are: %w", h.ID, h.Case, len(clips), err)
-		}
+		r.logger.Warn("a case has no key; what its hold keeps is lost, or in rows of another one", "hold", u.ID, "err", err)
 	}
 	return seals, nil
 }
 
+// custody holds for who can open keys. Without a master key here it can open none, and says so when it is asked to.
 func (r *restore) custody(books *catalogue.Catalogue, clock *retention.Clock) (*vault.Custody, error) {
+	ring := &keys.Store{DB: r.keyDB.DB, Now: clock.Logging}
 	masters := &keys.Ring{Load: func() (keys.Sealer, []keys.Opener, error) { return openMasters(r.layout, r.at, mintsAndOpens) }}
 	if err := masters.Reload(); err != nil {
-		return nil, err
+		since, readErr := catalogue.HeldSince(r.entries)
+		if readErr != nil {
+			return nil, readErr
+		}
+		if len(since) > 0 {
+			return nil, fmt.Errorf("hold %s of case %s was placed after the backup was made, and cannot be held again: everything stays closed; repeat this where master/master.key is: %w", since[0].ID, since[0].Case, err)
+		}
+	} else {
+		ring.Sealer, ring.Opener = masters, masters
 	}
-	ring := &keys.Store{DB: r.keyDB.DB, Sealer: masters, Opener: masters, Now: clock.Logging}
-	return &vault.Custody{Vault: &vault.Vault{Shelf: books, Keyring: ring, Clock: clock}, Keys: ring, Minting: books.LogCaseKeyMinted, Now: clock.Logging}, nil
+	return &vault.Custody{Vault: &vault.Vault{Shelf: books, Keyring: ring, Clock: clock}, Book: books, Keys: ring, Minting: books.LogCaseKeyMinted, Now: clock.Logging}, nil
 }

@@ -390,6 +390,11 @@ func (r *restore) books(ctx context.Context) (*catalogue.Catalogue, *audit.Log, 
 	if r.newer != nil && r.newer.Newest.Time.After(last) {
 		last = r.newer.Newest.Time
 	}
+	for _, e := range r.waiting { // what is logged here comes after it
+		if e.Time.After(last) {
+			last = e.Time
+		}
+	}
 	clock := retention.NewClock(time.Now, last, r.o.trustClock)
 	log, err := audit.New(audit.Config{DB: r.db.DB, Dialect: r.db.dialect, Now: clock.Logging})
 	return &catalogue.Catalogue{DB: r.db.DB, Dialect: r.db.dialect, Log: log, Actor: commandActor(), Now: clock.Logging}, log, clock, err

@@ -168,6 +168,22 @@ func adoptLeaf(ctx context.Context, tx *sql.Tx, le newLeaf) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM audit_pending WHERE id = $1`, e.ID); err != nil {
 		return err
 	}
+	return adoptViewing(ctx, tx, e)
+}
+
+// AdoptWaiting takes in an entry that the newer log had not numbered yet, unless it is there already: it waits here, too.
+func (l *Log) AdoptWaiting(ctx context.Context, tx *sql.Tx, e policy.Entry) error {
+	known, err := Known(ctx, tx, e.ID)
+	if err != nil || known {
+		return err
+	}
+	if err := l.Append(ctx, tx, e); err != nil {
+		return err
+	}
+	return adoptViewing(ctx, tx, e)
+}
+
+func adoptViewing(ctx context.Context, tx *sql.Tx, e policy.Entry) error {
 	switch e.Event {
 	case policy.ViewingOpened:
 		return adoptOpened(ctx, tx, e)

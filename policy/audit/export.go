@@ -33,6 +33,9 @@ type Exported struct {
 	Files       int    `json:"files_written"`
 }
 
+// ErrNotNumbered says that all entries of a log still wait for their number.
+var ErrNotNumbered = errors.New("nothing was numbered yet: start klarsyn retain, or the demo, and try again in a second")
+
 // ErrOtherExport says that a directory holds what this log never was.
 var ErrOtherExport = errors.New("the directory holds an export of another log, or of a later state of this one: was the log set back? Compare the two with klarsyn verify log, or choose an empty directory")
 
@@ -105,7 +108,7 @@ func (w *exporter) run(tx *sql.Tx) error {
 func (w *exporter) compare() (newest, before verify.Checkpoint, err error) {
 	signed, err := w.from.ReadFile(leaf.Newest)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newest, before, errors.New("nothing was numbered yet: start klarsyn retain, or the demo, and try again in a second")
+		return newest, before, ErrNotNumbered
 	}
 	if err != nil {
 		return newest, before, err

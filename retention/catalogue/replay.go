@@ -102,7 +102,8 @@ type replay struct {
 	tx    *sql.Tx
 	said  Replayed
 	holds map[string]Since
-	fresh map[string]bool // clips that were rebuilt
+	fresh map[string]bool      // clips that were rebuilt
+	cuts  []retention.PartHeld // parts that were cut out since: Clip is the part, From when it was
 }
 
 // Replay does to the rows of a backup what the log says was done since: what was deleted is deleted again, in the order in which it
@@ -124,6 +125,9 @@ func (c *Catalogue) Replay(ctx context.Context, tx *sql.Tx, entries func(func(po
 		}
 		return nil
 	})
+	if err == nil {
+		err = r.moveToCuts(ctx)
+	}
 	if err == nil {
 		err = r.loseWhatNothingOpens(ctx)
 	}

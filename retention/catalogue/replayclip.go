@@ -52,6 +52,9 @@ func (r *replay) stored(ctx context.Context, e policy.Entry) error {
 		return err
 	}
 	id := named(e, policy.KindClip)
+	if e.Event == policy.ClipCut {
+		r.cuts = append(r.cuts, retention.PartHeld{Hold: e.Details["hold"], Case: e.Case, Clip: id, From: e.Time})
+	}
 	n, err := r.exec(ctx, `UPDATE catalogue_clip SET state = $1, size = $2, plain_size = $3, sha256 = $4, end_us = $5, frames = $6
 		WHERE id = $7 AND state = 'pending'`, state, size, r.PlainSize(size), hash, micros(to), frames, id)
 	if err == nil && n > 0 && !r.fresh[id] {
@@ -62,8 +65,8 @@ func (r *replay) stored(ctx context.Context, e policy.Entry) error {
 
 func (r *replay) lost(ctx context.Context, e policy.Entry) error {
 	id := named(e, policy.KindClip)
-	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END
-		WHERE id = $1 AND state IN ('pending', 'committed', 'partial')`, id); err != nil {
+	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', size = 0, plain_size = 0, sha256 = NULL,
+		end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $1 AND state IN ('pending', 'committed', 'partial')`, id); err != nil {
 		return err
 	}
 	return r.forget(ctx, id)
@@ -105,6 +108,13 @@ func (r *replay) shredded(ctx context.Context, e policy.Entry) error {
 	if n > 0 && !r.fresh[id] {
 		r.said.Shredded++
 	}
+	if err := r.letGoOf(ctx, id, e.Time); err != nil { // whatever kept it had let go of it, or it was lost
+		return err
+	}
+	// A cut that was given up is begun anew.
+	if _, err := r.exec(ctx, `UPDATE catalogue_held SET cut = '' WHERE cut = $1 AND over_us = 0`, id); err != nil {
+		return err
+	}
 	return r.forget(ctx, id)
 }
 
@@ -145,15 +155,18 @@ func (r *replay) loseWhatNothingOpens(ctx context.Context) error {
 		if clip.Readable() {
 			r.said.Lost = append(r.said.Lost, clip.ID)
 		}
-		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $1`, clip.ID); err != nil {
+		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', size = 0, plain_size = 0, sha256 = NULL,
+			end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $1`, clip.ID); err != nil {
 			return err
 		}
 		if err := r.Log.Append(ctx, r.tx, policy.ClipLostEntry(r.Actor, refOf(clip), "what opened it was lost with the catalogue, and backup "+r.Backup+" does not know it")); err != nil {
 			return err
 		}
 	}
-	// What passed its deadline under a hold that could not be placed again nobody keeps: it is due.
-	_, err = r.exec(ctx, `UPDATE catalogue_clip SET cased_us = 0 WHERE cased_us > 0 AND holds = 0 AND state IN ('pending', 'committed', 'partial')`)
+	// What passed its deadline under a hold that could not be placed again nobody keeps, and of what is lost there is nothing to
+	// keep: it is due.
+	_, err = r.exec(ctx, `UPDATE catalogue_clip SET cased_us = 0
+		WHERE cased_us > 0 AND (holds = 0 AND state IN ('pending', 'committed', 'partial') OR state = 'lost')`)
 	return err
 }
 
@@ -180,18 +193,13 @@ func (r *replay) hold(ctx context.Context, e policy.Entry) error {
 		return err
 	}
 	r.said.Lifted = append(r.said.Lifted, id)
-	held, err := heldClips(ctx, r.tx, id)
-	if err != nil {
+	// What was shredded with it the log says apart: of the holds that kept a clip beside this one, not all have their rows.
+	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET holds = holds - 1 WHERE holds > 0
+		AND id IN (SELECT clip FROM catalogue_held WHERE hold = $1 AND over_us = 0)`, id); err != nil {
 		return err
 	}
-	for _, part := range held {
-		if part.Over.IsZero() {
-			if err := r.letGo(ctx, r.tx, id, part.Clip, e.Time); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	_, err = r.exec(ctx, `UPDATE catalogue_held SET over_us = $1, header = NULL, file_key = NULL WHERE hold = $2 AND over_us = 0`, micros(e.Time), id)
+	return err
 }
 
 // place places a hold again that was placed since and not lifted, on what the backup knows of its clips.
@@ -206,18 +214,25 @@ func (r *replay) place(ctx context.Context, id string) error {
 		return err
 	}
 	for _, clip := range h.IDs {
-		key, sealed := r.Seals[id][clip]
-		if !sealed {
+		found, err := oneClip(ctx, r.tx, `WHERE id = $1`, clip)
+		if errors.Is(err, retention.ErrNotFound) {
 			continue
 		}
-		found, err := oneClip(ctx, r.tx, `WHERE id = $1`, clip)
 		if err != nil {
 			return err
 		}
-		if err := insertHeld(ctx, r.tx, id, retention.HeldClip{Clip: clip, From: found.Start, To: found.End}, key); err != nil {
+		key, sealed := r.Seals[id][clip]
+		if err := r.keep(ctx, id, found, key); err != nil {
 			return err
 		}
-		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET holds = holds + 1 WHERE id = $1`, clip); err != nil {
+		if sealed || r.fresh[clip] { // what is lost has no key to copy: that it was held is still so
+			continue
+		}
+		r.said.HeldLost = append(r.said.HeldLost, clip)
+		if _, err := r.exec(ctx, `UPDATE catalogue_held SET over_us = $1 WHERE hold = $2 AND clip = $3`, micros(h.Placed), id, clip); err != nil {
+			return err
+		}
+		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET holds = holds - 1 WHERE id = $1`, clip); err != nil {
 			return err
 		}
 	}
@@ -225,12 +240,72 @@ func (r *replay) place(ctx context.Context, id string) error {
 	return nil
 }
 
+// letGoOf ends what all holds do to a clip of which nothing is left.
+func (r *replay) letGoOf(ctx context.Context, clip string, at time.Time) error {
+	if _, err := r.exec(ctx, `UPDATE catalogue_held SET over_us = $1, header = NULL, file_key = NULL WHERE clip = $2 AND over_us = 0`, micros(at), clip); err != nil {
+		return err
+	}
+	_, err := r.exec(ctx, `UPDATE catalogue_clip SET holds = 0 WHERE id = $1`, clip)
+	return err
+}
+
+// keep lets a hold keep a clip, all of it.
+func (r *replay) keep(ctx context.Context, hold string, clip retention.Clip, key retention.SealedKey) error {
+	if err := insertHeld(ctx, r.tx, hold, retention.HeldClip{Clip: clip.ID, From: clip.Start, To: clip.End}, key); err != nil {
+		return err
+	}
+	_, err := r.exec(ctx, `UPDATE catalogue_clip SET holds = holds + 1 WHERE id = $1`, clip.ID)
+	return err
+}
+
+// moveToCuts does what became of the holds on clips of which a part was cut out since. If what opens the part is lost, and the clip is
+// still there, that is held on, and cut once more; else the hold keeps the part, be it lost, and lets the clip go, as the log says.
+func (r *replay) moveToCuts(ctx context.Context) error {
+	for _, cut := range r.cuts {
+		part, err := oneClip(ctx, r.tx, `WHERE id = $1`, cut.Clip)
+		if err != nil {
+			return err
+		}
+		if part.State == retention.Deleting || part.State == retention.Deleted {
+			continue
+		}
+		var whole, inForce bool
+		if err := r.tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM catalogue_clip WHERE id = $1 AND state IN ('pending', 'committed', 'partial')),
+			EXISTS (SELECT 1 FROM catalogue_hold WHERE id = $2 AND lifted_us = 0)`, part.Parent, cut.Hold).Scan(&whole, &inForce); err != nil {
+			return err
+		}
+		if !inForce || whole && r.fresh[part.ID] {
+			continue
+		}
+		if _, err := r.exec(ctx, `UPDATE catalogue_held SET over_us = CASE WHEN over_us = 0 THEN $1 ELSE over_us END, cut = $2, from_us = $3, to_us = $4,
+			header = NULL, file_key = NULL WHERE hold = $5 AND clip = $6`,
+			micros(cut.From), part.ID, micros(part.Start), micros(part.End), cut.Hold, part.Parent); err != nil {
+			return err
+		}
+		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET holds = (SELECT COUNT(*) FROM catalogue_held WHERE clip = id AND over_us = 0) WHERE id = $1`,
+			part.Parent); err != nil {
+			return err
+		}
+		if !r.fresh[part.ID] {
+			continue
+		}
+		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET key_case = $1 WHERE id = $2`, cut.Case, part.ID); err != nil {
+			return err
+		}
+		if err := r.keep(ctx, cut.Hold, part, retention.SealedKey{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Keepable are those of the clips that the rows know and that have what opens them.
 func (c *Catalogue) Keepable(ctx context.Context, ids []string) ([]retention.Clip, error) {
 	var all []retention.Clip
 	for _, id := range ids {
-		clip, err := oneClip(ctx, c.DB, `WHERE id = $1 AND state IN ('pending', 'committed', 'partial') AND key_case = ''
-			AND EXISTS (SELECT 1 FROM catalogue_header WHERE clip = id)`, id)
+		clip, err := oneClip(ctx, c.DB, `WHERE id = $1 AND state IN ('pending', 'committed', 'partial')
+			AND (EXISTS (SELECT 1 FROM catalogue_header WHERE clip = id)
+				OR EXISTS (SELECT 1 FROM catalogue_held WHERE clip = id AND over_us = 0 AND file_key IS NOT NULL))`, id)
 		if errors.Is(err, retention.ErrNotFound) {
 			continue
 		}

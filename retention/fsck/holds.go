@@ -184,7 +184,12 @@ func (h *held) lookAgain(ctx context.Context) error {
 func (h *held) ofHolds() {
 	r := &h.result
 	for _, row := range h.holds.rows {
-		if hold, ok := h.holds.byID[row.Hold]; ok && hold.InForce() && !row.Over.IsZero() && row.Cut == "" && !h.parts[row.Clip] { // a part may have been given up, to be cut anew
+		hold, ok := h.holds.byID[row.Hold]
+		if !ok || !hold.InForce() || row.Over.IsZero() || row.Cut != "" || h.parts[row.Clip] { // a part may have been given up, to be cut anew
+			continue
+		}
+		// Of what the log says was lost or shredded before, a restore had nothing that the hold could keep.
+		if told := h.logged.told[row.Clip]; (told.Shredded.IsZero() || row.Over.Before(told.Shredded)) && told.Lost.IsZero() {
 			r.broken(at(policy.KindHold, row.Hold), mendHeldRow, "hold %s is in force, and let go of clip %s", row.Hold, row.Clip)
 		}
 	}
