@@ -172,6 +172,9 @@ func (s *Store) fault(doing, key string, err error) error {
 		what += " " + key
 	}
 	answer := minio.ToErrorResponse(err)
+	if strings.Contains(answer.Message, "WORM protected") { // MinIO's word, under a code that says nothing, for a version with a legal hold
+		return fmt.Errorf("%s: %w: its legal hold is set", what, object.ErrDenied)
+	}
 	switch answer.Code {
 	case minio.NoSuchKey, minio.NoSuchVersion, minio.NoSuchUpload:
 		return fmt.Errorf("%s: %w", what, object.ErrNotFound)
