@@ -46,13 +46,13 @@ func TestCampaign(t *testing.T) {
 	began, stop := time.Now(), make(chan struct{})
 	go figures.tell(began, stop)
 	t.Run("over", func(t *testing.T) {
-		for name, open := range map[string]func(*testing.T) worldtest.Pair{"sqlite+directory": worldtest.Embedded, "postgresql+minio": worldtest.Servers} {
+		for name, open := range map[string]func(*testing.T, time.Time) worldtest.Pair{"sqlite+directory": worldtest.Embedded, "postgresql+minio": worldtest.Servers} {
 			if *only != "" && *only != name {
 				continue
 			}
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				l := &lane{t: t, pair: open(t), name: name, worker: worker, tally: figures}
+				l := &lane{t: t, pair: open(t, world.Start), name: name, worker: worker, tally: figures}
 				if *deaths != "" {
 					l.again(t.Context())
 					return

@@ -14,7 +14,7 @@ import (
 // minute after the store's return they are gone.
 func TestStoreAwayForAnHour(t *testing.T) {
 	worldtest.QuickDisk(t)
-	p, ctx := worldtest.Servers(t), t.Context()
+	p, ctx := worldtest.Servers(t, world.Start), t.Context()
 	a, err := p.Fresh(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ var arrows = map[string][]string{
 	"deploy/crash":           {"camera", "policy", "retention", "retention/object", "retention/vault", "deploy/world/..."},
 	"deploy/world":           {"camera/...", "policy/...", "retention/..."},
 	"deploy/world/worldtest": {"deploy/world", "deploy/testenv"},
-	"deploy/histories":       {"camera", "policy", "retention", "retention/object", "retention/vault", "deploy/world/...", "deploy/testenv"},
+	"deploy/histories":       {"camera", "retention", "retention/database", "retention/object", "deploy/world/...", "deploy/testenv"},
 }
 
 // allowed is arrows, or for a package that is not listed: a folder below a root may import that root,

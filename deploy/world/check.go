@@ -21,8 +21,8 @@ import (
 // Checker looks at a world from outside, each time that it has come to rest: nothing records, and nothing that is due is left to
 // do. It remembers which clips it has seen to be gone, so that a world that grows old costs no more to look at.
 type Checker struct {
-	rules policy.Rules
-	gone  map[string]bool
+	rules   policy.Rules
+	deleted map[string]bool
 
 	world *World
 	gate  *policy.Gate
@@ -31,6 +31,8 @@ type Checker struct {
 	takes    map[takeKey]Take
 	told     map[string]*Told // of holds, by id
 	lifting  map[string]bool  // holds that somebody was about to lift
+	atRest   bool             // nothing is under way
+	restored bool             // a backup was put back: what was recorded since is lost, what was deleted since is deleted twice
 	seen     map[string]int   // log entries, by event and object
 	problems []string
 }
@@ -43,11 +45,17 @@ type takeKey struct {
 // NewChecker looks at one world, with the rules that every world's gate asks.
 func NewChecker() (*Checker, error) {
 	r, err := rules.New()
-	return &Checker{rules: r, gone: map[string]bool{}}, err
+	return &Checker{rules: r, deleted: map[string]bool{}}, err
 }
 
-// Check says all that is wrong with the world now.
+// Check says all that is wrong with a world that has come to rest.
 func (c *Checker) Check(ctx context.Context, w *World) ([]string, error) {
+	c.atRest = true
+	return c.look(ctx, w, c.count, c.invariants, c.log, c.clips, c.holds, c.keys)
+}
+
+// look takes checks one after the other.
+func (c *Checker) look(ctx context.Context, w *World, checks ...func(context.Context) error) ([]string, error) {
 	gate, err := policy.NewGate(policy.GateConfig{
 		Rules: c.rules, Log: w.Log, Viewings: w.Log, Now: w.Clock.Logging, GrantLife: time.Hour, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -59,7 +67,7 @@ func (c *Checker) Check(ctx context.Context, w *World) ([]string, error) {
 		return nil, err
 	}
 	c.now = w.Clock.Reading()
-	for _, check := range []func(context.Context) error{c.count, c.invariants, c.log, c.clips, c.holds, c.keys} {
+	for _, check := range checks {
 		if err := check(ctx); err != nil {
 			return nil, err
 		}
@@ -70,7 +78,7 @@ func (c *Checker) Check(ctx context.Context, w *World) ([]string, error) {
 // read reads the world's journal.
 func (c *Checker) read() error {
 	words, err := c.world.Journal()
-	c.takes, c.told, c.lifting = map[takeKey]Take{}, map[string]*Told{}, map[string]bool{}
+	c.takes, c.told, c.lifting, c.restored = map[takeKey]Take{}, map[string]*Told{}, map[string]bool{}, false
 	for _, w := range words {
 		switch {
 		case w.Take != nil:
@@ -81,6 +89,8 @@ func (c *Checker) read() error {
 			c.told[w.Told.Hold] = w.Told
 		case w.Lifting != "":
 			c.lifting[w.Lifting] = true
+		case w.Restored:
+			c.restored = true
 		}
 	}
 	return err
@@ -111,7 +121,11 @@ func (c *Checker) count(ctx context.Context) error {
 
 // times wants the log to tell an event of a clip so many times.
 func (c *Checker) times(e policy.Event, clip retention.Clip, want int) {
-	if have := c.seen[string(e)+" clip:"+clip.ID]; have != want {
+	have := c.seen[string(e)+" clip:"+clip.ID]
+	if c.restored && (have > want && want > 0 || clip.State == retention.Lost) {
+		return
+	}
+	if have != want {
 		c.broken("clip %s (%s): the log tells %d times of %s, want %d", clip.ID, clip.State, have, e, want)
 	}
 }
@@ -165,7 +179,10 @@ func (c *Checker) log(ctx context.Context) error {
 }
 
 // clips holds every row against what was recorded, what the log says, and what can be read.
-func (c *Checker) clips(ctx context.Context) error {
+func (c *Checker) clips(ctx context.Context) error { return c.each(ctx, c.clip) }
+
+// each looks at the rows that there are now.
+func (c *Checker) each(ctx context.Context, look func(context.Context, retention.Row) error) error {
 	var rows []retention.Row
 	for row, err := range c.world.Books.All(ctx) {
 		if err != nil {
@@ -174,7 +191,7 @@ func (c *Checker) clips(ctx context.Context) error {
 		rows = append(rows, row)
 	}
 	for _, row := range rows {
-		if err := c.clip(ctx, row); err != nil {
+		if err := look(ctx, row); err != nil {
 			return fmt.Errorf("clip %s: %w", row.ID, err)
 		}
 	}
@@ -209,24 +226,21 @@ func (c *Checker) clip(ctx context.Context, row retention.Row) error {
 	if due && !clip.Held() && clip.State != retention.Deleted {
 		c.broken("clip %s is %s although its deadline was %s and nothing holds it", clip.ID, clip.State, clip.Deadline.Format(time.TimeOnly))
 	}
-	if clip.State == retention.Deleted && c.gone[clip.ID] {
+	if clip.State == retention.Deleted && c.deleted[clip.ID] {
 		return nil
 	}
-	c.gone[clip.ID] = clip.State == retention.Deleted
+	c.deleted[clip.ID] = clip.State == retention.Deleted
 	if err := c.cases(ctx, clip, due); err != nil {
 		return err
 	}
-	if clip.KeyCase != "" { // it opens for its case alone
-		return c.closed(ctx, clip, "another-case")
-	}
-	if clip.Readable() && !due {
+	if clip.KeyCase == "" && clip.Readable() && !due { // else it opens for its case alone, or for nobody
 		return c.opens(ctx, clip, "0105-K1-26")
 	}
-	return c.closed(ctx, clip, "0105-K1-26")
+	return c.closed(ctx, clip, "another-case")
 }
 
-// look opens the clip through the vault as an investigator of the case would, and reads all of it.
-func (c *Checker) look(ctx context.Context, clip retention.Clip, number string) ([]byte, error) {
+// view opens the clip through the vault as an investigator of the case would, and reads all of it.
+func (c *Checker) view(ctx context.Context, clip retention.Clip, number string) ([]byte, error) {
 	permit, _, err := c.world.Books.Permit(ctx, clip.Permit, clip.PermitVersion)
 	if err != nil {
 		return nil, err
@@ -254,7 +268,7 @@ func (c *Checker) look(ctx context.Context, clip retention.Clip, number string) 
 
 // opens wants the clip to be read for a case, and to be what was recorded.
 func (c *Checker) opens(ctx context.Context, clip retention.Clip, number string) error {
-	have, err := c.look(ctx, clip, number)
+	have, err := c.view(ctx, clip, number)
 	if err != nil {
 		c.broken("clip %s (%s, held %d times) does not open for case %s: %v", clip.ID, clip.State, clip.Holds, number, err)
 		return nil
@@ -264,7 +278,7 @@ func (c *Checker) opens(ctx context.Context, clip retention.Clip, number string)
 
 // closed wants nobody to read the clip for a case that does not hold it.
 func (c *Checker) closed(ctx context.Context, clip retention.Clip, number string) error {
-	have, err := c.look(ctx, clip, number)
+	have, err := c.view(ctx, clip, number)
 	if err == nil {
 		c.broken("clip %s (%s, deadline %s) can be read for case %s: %d bytes", clip.ID, clip.State, clip.Deadline.Format(time.TimeOnly), number, len(have))
 		return nil

@@ -3,10 +3,12 @@ package world
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
 	"klarsyn/policy/audit"
+	"klarsyn/policy/audit/replay"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
 	"klarsyn/retention/fsck"
@@ -54,6 +56,9 @@ func (c *Checker) fsck(ctx context.Context) ([]fsck.Result, error) {
 		},
 		Replay: func(ctx context.Context) (fsck.Story, error) {
 			clips, err := audit.Replay(ctx, w.DB, w.dialect(w.Catalogue))
+			if errors.Is(err, replay.ErrEntry) {
+				err = fmt.Errorf("%w: %w", fsck.ErrStory, err)
+			}
 			return story.Of(clips, time.Time{}), err // nothing was ever removed from it
 		},
 	})

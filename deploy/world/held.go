@@ -19,7 +19,7 @@ func (c *Checker) cases(ctx context.Context, clip retention.Clip, due bool) erro
 		c.broken("clip %s is held %d times, and by the cases %v", clip.ID, clip.Holds, cases)
 	}
 	for _, number := range cases {
-		if clip.State == retention.Lost {
+		if clip.Size == 0 && !clip.Readable() { // nothing of it could be kept
 			continue
 		}
 		if err := c.opens(ctx, clip, number); err != nil {
@@ -37,8 +37,10 @@ func (c *Checker) holds(ctx context.Context) error {
 	for id, told := range c.told {
 		have, err := c.world.Books.Hold(ctx, id)
 		switch {
+		case errors.Is(err, retention.ErrNoHold) && c.restored && c.lifting[id]: // placed and lifted since the backup
+			continue
 		case errors.Is(err, retention.ErrNoHold):
-			c.broken("hold %s was accepted, and is not there", id)
+			c.broken("hold %s of clips %v was accepted, and is not there", id, told.Clips)
 			continue
 		case err != nil:
 			return err
@@ -72,12 +74,19 @@ func (c *Checker) kept(ctx context.Context, h retention.Hold, id string) error {
 	if !part.Over.IsZero() {
 		name = part.Cut
 	}
+	if c.restored && name == "" { // nothing was left of it with which it could be held again
+		if clip, err := c.world.Books.Clip(ctx, id); err != nil || clip.State == retention.Deleting || clip.State == retention.Deleted {
+			return err
+		}
+	}
 	clip, err := c.world.Books.Clip(ctx, name)
 	if err != nil {
 		c.broken("hold %s let go of clip %s, and %q is not there: %v", h.ID, id, name, err)
 		return nil
 	}
-	if !clip.Held() || !clip.Readable() && clip.State != retention.Lost {
+	// Of what was lost before it was stored, or with a backup, there is nothing to keep beyond its deadline.
+	kept := clip.Readable() || clip.Size == 0 && (clip.State != retention.Pending || !c.atRest)
+	if !clip.Held() || !kept {
 		c.broken("hold %s keeps clip %s as %s, which is %s and held %d times", h.ID, id, name, clip.State, clip.Holds)
 	}
 	if name != id && (clip.Parent != id || clip.KeyCase != h.Case || clip.Start.After(part.From) || !part.To.IsZero() && clip.End.Before(part.To)) {

@@ -14,6 +14,8 @@ type Word struct {
 	Take    *Take  `json:"take,omitempty"`    // a camera is about to show this
 	Told    *Told  `json:"told,omitempty"`    // somebody was told this of a hold
 	Lifting string `json:"lifting,omitempty"` // somebody is about to lift that hold
+	// Restored says that a backup is about to be put back.
+	Restored bool `json:"restored,omitempty"`
 }
 
 // Tell writes a word down, where it outlives its process.

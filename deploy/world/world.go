@@ -13,8 +13,11 @@ import (
 	"time"
 
 	"klarsyn/camera"
+	"klarsyn/camera/occupancy"
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
+	"klarsyn/policy/identity"
+	"klarsyn/policy/rules"
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
 	"klarsyn/retention/database"
@@ -33,7 +36,7 @@ type Addresses struct {
 	Objects   string `json:"objects,omitempty"`   // s3://…
 }
 
-// Start is when every world begins.
+// Start is when a world begins whose time need not be anybody's.
 var Start = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
 // Retention is how long the world's permit lets a clip be kept.
@@ -42,35 +45,28 @@ const Retention = 10 * time.Minute
 // Cameras are the world's cameras.
 var Cameras = []camera.ID{"k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8"}
 
-// Permit is version n of the decision under which the world records.
-func Permit(n int) (policy.Permit, error) {
-	ten, err := policy.ParsePeriod("PT10M")
-	p := policy.Permit{
-		ID: "plattan", Version: n, Regime: policy.Municipal, Basis: policy.Assessment, ValidFrom: Start.AddDate(-1, 0, 0),
-		Retention: ten, Purposes: []string{policy.CrimeInvestigation},
-	}
-	for _, c := range Cameras {
-		p.Cameras = append(p.Cameras, string(c))
-	}
-	return p, err
-}
-
 func (a Addresses) path(parts ...string) string {
 	return filepath.Join(append([]string{a.Folder}, parts...)...)
 }
 
 func tables() []database.Owner {
-	return []database.Owner{{Name: "audit", Files: audit.Migrations()}, {Name: "catalogue", Files: catalogue.Migrations()}}
+	return []database.Owner{
+		{Name: "audit", Files: audit.Migrations()}, {Name: "rules", Files: rules.Migrations()}, {Name: "identity", Files: identity.Migrations()},
+		{Name: "catalogue", Files: catalogue.Migrations()}, {Name: "occupancy", Files: occupancy.Migrations()},
+	}
 }
 
 func keyTables() []database.Owner { return []database.Owner{{Name: "keys", Files: keys.Migrations()}} }
 
-// Make makes an empty world, with its permit in force.
-func Make(ctx context.Context, a Addresses) error {
+// Make makes an empty world, with its permit in force and a clock that stands at start.
+func Make(ctx context.Context, a Addresses, start time.Time) error {
 	for _, f := range []string{"catalogue", "keys", "master", "audit", "spool"} {
 		if err := os.MkdirAll(a.path(f), 0o770); err != nil {
 			return err
 		}
+	}
+	if _, err := OpenWall(a.path("now"), start); err != nil {
+		return err
 	}
 	db, err := a.openCatalogue(ctx)
 	if err != nil {
@@ -149,8 +145,9 @@ type World struct {
 // actor is who the log says the world's processes are.
 const actor = "service:retain"
 
-// Open opens a world as a starting process does; nothing is recovered before Recover.
-func Open(ctx context.Context, a Addresses) (_ *World, err error) {
+// Open opens a world as a starting process does; nothing is recovered before Recover. What comes around the store is what the
+// process takes for it.
+func Open(ctx context.Context, a Addresses, around ...func(object.Store) object.Store) (_ *World, err error) {
 	w := &World{Addresses: a, closeStore: func() {}}
 	defer func() {
 		if err != nil {
@@ -188,6 +185,9 @@ func Open(ctx context.Context, a Addresses) (_ *World, err error) {
 	w.Books = &catalogue.Catalogue{DB: w.DB, Dialect: cfg.Dialect, Log: w.Log, Actor: actor, Now: w.Clock.Logging}
 	if err := w.openStore(); err != nil {
 		return nil, err
+	}
+	for _, a := range around {
+		w.Store = a(w.Store)
 	}
 	public, err := keys.LoadPublic(a.path("master"))
 	if err != nil {

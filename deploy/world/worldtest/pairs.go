@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // registers the driver "pgx"
 	"github.com/minio/minio-go/v7"
@@ -39,12 +40,12 @@ func QuickDisk(t *testing.T) {
 	}
 }
 
-// Embedded is SQLite and a directory.
-func Embedded(t *testing.T) Pair {
+// Embedded is SQLite and a directory, in worlds whose time begins at start.
+func Embedded(t *testing.T, start time.Time) Pair {
 	t.Helper()
 	root := t.TempDir()
 	model := filepath.Join(root, "model")
-	if err := world.Make(t.Context(), world.Addresses{Folder: model}); err != nil {
+	if err := world.Make(t.Context(), world.Addresses{Folder: model}, start); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
@@ -53,22 +54,22 @@ func Embedded(t *testing.T) Pair {
 		Fresh: func(context.Context) (world.Addresses, error) {
 			n++
 			a := world.Addresses{Folder: filepath.Join(root, fmt.Sprintf("w%d", n))}
-			return a, copyWorld(a.Folder, model)
+			return a, Copy(a.Folder, model)
 		},
 		Drop: func(_ context.Context, a world.Addresses) error { return os.RemoveAll(a.Folder) },
 	}
 }
 
-// copyWorld copies a world's folder. Keys that others may read are refused.
-func copyWorld(to, from string) error {
+// Copy copies the folder of a world that nobody has open. Keys that others may read are refused.
+func Copy(to, from string) error {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		return err
 	}
 	return errors.Join(os.Chmod(filepath.Join(to, "master", "master.key"), 0o600), os.Chmod(filepath.Join(to, "audit", "audit.key"), 0o600))
 }
 
-// Servers is PostgreSQL and MinIO, one server each. Every world has two databases, a bucket with object lock and a folder.
-func Servers(t *testing.T) Pair {
+// Servers is PostgreSQL and MinIO, one server each, with worlds whose time begins at start. Every world has two databases, a bucket with object lock and a folder.
+func Servers(t *testing.T, start time.Time) Pair {
 	t.Helper()
 	postgres, store := testenv.StartPostgres(t), testenv.MinIO(t)
 	root, credentials, admin := t.TempDir(), testenv.Credentials(t, store.Access, store.Secret), store.Admin(t)
@@ -98,7 +99,7 @@ func Servers(t *testing.T) Pair {
 	if model.Objects, err = bucket(t.Context(), "model"); err != nil {
 		t.Fatal(err)
 	}
-	if err := world.Make(t.Context(), model); err != nil {
+	if err := world.Make(t.Context(), model, start); err != nil {
 		t.Fatal(err)
 	}
 	return Pair{
@@ -114,7 +115,7 @@ func Servers(t *testing.T) Pair {
 			if a.Objects, err = bucket(ctx, name); err != nil {
 				return a, err
 			}
-			return a, copyWorld(a.Folder, model.Folder)
+			return a, Copy(a.Folder, model.Folder)
 		},
 		Drop: func(ctx context.Context, a world.Addresses) error {
 			for _, kind := range []string{"_rows", "_keys"} {
