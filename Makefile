@@ -30,7 +30,7 @@ test: setup-tests
 	CGO_ENABLED=0 $(GO) vet ./cmd/klarsyn/... ./retention/... ./policy/... ./api/... ./camera ./camera/vision/... ./camera/rtsp/...
 	$(GO) build -race ./... # first, so that tests with clocks do not run beside the compiler
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /deploy/e2e)
-	$(GO) test -timeout 20m -run TestWeather ./camera/count # figures of more pictures than there is time for under -race
+	$(GO) test -timeout 20m -run '^(TestWeather.*|TestCalibrate)$$' ./camera/count # figures of more pictures than there is time for under -race
 	$(GO) test -timeout 20m -run 'EveryFlippedByte' ./policy/audit/... # every byte: with the detector on only some
 	$(GO) test -timeout 20m -tags crashpoints -run '^Test(Backup|Restore)Dies$$' ./cmd/klarsyn
 	$(GO) test -race -timeout 20m ./deploy/e2e

@@ -120,7 +120,7 @@ func mutate(t *testing.T, db *sql.DB, k *audit.Key, now time.Time, mutation stri
 	}
 }
 
-// Every byte of every row of a log of 200 entries counts, and the first bad place is named.
+// Every byte of every row of a log of 100 entries counts, and the first bad place is named.
 func TestVerifyFindsEveryFlippedByte(t *testing.T) {
 	db := fresh(t).DB
 	db.SetMaxOpenConns(1) // the setting is of one connection
@@ -132,7 +132,7 @@ func TestVerifyFindsEveryFlippedByte(t *testing.T) {
 	k := key(t)
 	l := newLog(t, db, k)
 	for range 4 {
-		record(t, l, 50)
+		record(t, l, 25)
 		sequenced(t, l)
 	}
 	now := time.Now()
@@ -170,13 +170,13 @@ func TestVerifyFindsEveryFlippedByte(t *testing.T) {
 		}
 		set(whole)
 	}
-	for seq := range 200 {
+	for seq := range 100 {
 		where := fmt.Sprintf("seq = %d", seq)
 		for _, column := range []string{"entry", "event", "actor", "object", "kase"} {
 			flip("audit_leaf", column, where, fmt.Sprintf("entry %d", seq))
 		}
 	}
-	flip("audit_tile", "hashes", "level = 0", "tile/0/000.p/200")
+	flip("audit_tile", "hashes", "level = 0", "tile/0/000.p/100")
 	for number := 1; number <= 3; number++ {
 		flip("audit_checkpoint", "note", fmt.Sprintf("number = %d", number), fmt.Sprintf("checkpoint %d", number))
 	}

@@ -384,6 +384,9 @@ func TestEveryFlippedByteOfAProofOfDeletionIsFound(t *testing.T) {
 	}
 	for i := range len(text) {
 		for bit := range 8 {
+			if raceEnabled && bit != i%8 {
+				continue // the detector makes it ten times as slow; without it every bit is flipped
+			}
 			changed := []byte(text)
 			changed[i] ^= 1 << bit
 			if checked(string(changed)) == nil {
