@@ -84,6 +84,9 @@ func (c *Checker) kept(ctx context.Context, h retention.Hold, id string) error {
 		c.broken("hold %s let go of clip %s, and %q is not there: %v", h.ID, id, name, err)
 		return nil
 	}
+	if c.restored && clip.Size == 0 && (clip.State == retention.Deleting || clip.State == retention.Deleted) {
+		return nil // it was lost with a backup, and replaying its deletion let go of it
+	}
 	// Of what was lost before it was stored, or with a backup, there is nothing to keep beyond its deadline.
 	kept := clip.Readable() || clip.Size == 0 && (clip.State != retention.Pending || !c.atRest)
 	if !clip.Held() || !kept {

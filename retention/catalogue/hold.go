@@ -287,7 +287,6 @@ func findCameras(ctx context.Context, q querier, holds []retention.Hold) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	//nolint:gosec // what is put together is numbers of parameters
 	rows, err := q.QueryContext(ctx, `SELECT DISTINCT d.hold, p.camera FROM catalogue_held d JOIN catalogue_clip p ON p.id = d.clip
 		WHERE d.hold IN (`+numbered(1, len(ids))+`) ORDER BY d.hold, p.camera`, ids...)
 	if err != nil {
