@@ -238,6 +238,14 @@ func TestLogCrash(t *testing.T) {
 		s := startDemo(t, data, "--clip", "2s", "--retention", "20s", "--tour=false")
 		if i == 0 {
 			testenv.CopyFile(t, filepath.Join(data, "audit", "audit.pub"), public)
+			testenv.Eventually(t, 30*time.Second, "the first checkpoint is there", func() bool {
+				answer, err := http.Get(s.URL + "/log/checkpoint")
+				if err != nil {
+					return false
+				}
+				_ = answer.Body.Close()
+				return answer.StatusCode == http.StatusOK
+			})
 		}
 		if i == 3 {
 			succeeds(t, "log", "rotate", "--data", data)
