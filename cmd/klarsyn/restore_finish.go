@@ -163,7 +163,7 @@ func (r *restore) compare(ctx context.Context, books *catalogue.Catalogue, store
 		if err := books.LogOrphan(ctx, t.Key, t.Size); err != nil {
 			return err
 		}
-		if _, err := store.Delete(ctx, t.Key); err != nil {
+		if err := reap(ctx, store, t); err != nil {
 			return err
 		}
 		r.said.Reaped++
@@ -217,4 +217,18 @@ func (r *restore) advise() {
 	if len(r.said.Strays) > 0 && !r.o.reap {
 		next("%d objects belong to no clip and stay: look for a newer backup that knows them, else klarsyn restore --reconcile --reap", len(r.said.Strays))
 	}
+}
+
+// reap removes a stray. The store's own legal hold may be set on it, where the rows that were lost held its clip: nothing opens it any
+// more, and who says that it may go says it of that, too.
+func reap(ctx context.Context, store objects, t object.Trace) error {
+	_, err := store.Delete(ctx, t.Key)
+	if !errors.Is(err, object.ErrDenied) || t.Kind != object.Version {
+		return err
+	}
+	if lifted := store.LegalHold(ctx, t.Key, t.Version, false); lifted != nil {
+		return errors.Join(err, lifted)
+	}
+	_, err = store.Delete(ctx, t.Key)
+	return err
 }

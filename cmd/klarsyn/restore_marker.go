@@ -15,6 +15,8 @@ import (
 type restoreMarker struct {
 	Backup string       `json:"backup"`
 	Stage  restoreStage `json:"stage"`
+	// Run names this restore, and where what was there is moved: the same backup may be put back more than once.
+	Run string `json:"run"`
 }
 
 // restoreStage is how far a restore has come. One that was interrupted goes on after the stage that its marker names.

@@ -181,13 +181,16 @@ func (r *restore) entries(visit func(policy.Entry) error) error {
 				return err
 			}
 			seen[e.ID] = true
+			if r.known[e.ID] {
+				continue
+			}
 			if err := visit(e.Entry); err != nil {
 				return err
 			}
 		}
 	}
 	for _, e := range r.waiting {
-		if !seen[e.ID] {
+		if !seen[e.ID] && !r.known[e.ID] {
 			if err := visit(e); err != nil {
 				return err
 			}
@@ -202,6 +205,14 @@ func (r *restore) replay(ctx context.Context) error {
 	books, log, clock, err := r.books(ctx)
 	if err != nil {
 		return err
+	}
+	known, err := audit.Waiting(ctx, r.db.DB)
+	if err != nil {
+		return err
+	}
+	r.known = map[string]bool{}
+	for _, e := range known {
+		r.known[e.ID] = true
 	}
 	closed := r.closed
 	if r.rows == nil { // the rows that are there are held against the objects: nobody works on them meanwhile

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"klarsyn/policy"
 	"klarsyn/policy/audit"
 	"klarsyn/policy/audit/durable"
@@ -29,11 +31,13 @@ type restore struct {
 	rows    *manifest // nil: the rows that are there are to hold
 	sum     policy.Hash
 	keys    *manifest
-	newer   *audit.Newer   // nil: nobody knows what was done since
-	waiting []policy.Entry // what the old catalogue had logged and not numbered
+	newer   *audit.Newer    // nil: nobody knows what was done since
+	waiting []policy.Entry  // what the old catalogue had logged and not numbered
+	known   map[string]bool // entries that the backup had logged and not numbered: its rows know what they tell
 	db      rows
 	keyDB   rows
 	said    restored
+	runID   string // what was there before lies under this name
 }
 
 // newRestore checks all that can be checked before anything is touched.
@@ -132,11 +136,14 @@ func (r *restore) run(ctx context.Context) (restored, error) {
 		if err := makeFolders(r.layout); err != nil {
 			return r.said, err
 		}
-		m = restoreMarker{r.id(), stageClosed}
+		m = restoreMarker{r.id(), stageClosed, ulid.Make().String()}
 		if err := r.layout.mark(m); err != nil {
 			return r.said, err
 		}
 		crashpoint.Here("restore.closed")
+	}
+	if r.runID = m.Run; r.runID == "" { // begun by a program that named it by its backup
+		r.runID = r.id()
 	}
 	if r.rows != nil {
 		r.said.Made = r.rows.Made
@@ -284,10 +291,10 @@ func (r *restore) occupied(ctx context.Context, part restorePart) (bool, error) 
 
 // asideFile and asideSchema are where what was there before is moved.
 func (r *restore) asideFile(file string) string {
-	return filepath.Join(filepath.Dir(file), "replaced-"+r.id(), filepath.Base(file))
+	return filepath.Join(filepath.Dir(file), "replaced-"+r.runID, filepath.Base(file))
 }
 
-func (r *restore) asideSchema() string { return "replaced_" + r.id() }
+func (r *restore) asideSchema() string { return "replaced_" + r.runID }
 
 func (r *restore) moveAside(ctx context.Context) error {
 	for _, part := range r.parts() {

@@ -69,9 +69,8 @@ func TestHistories(t *testing.T) {
 					"weather": h.change,
 					"at once": h.together,
 					"rest":    h.rest,
-				}
-				if pair.Store == nil { // a backup of servers is tried end to end
-					actions["backup"], actions["restore"] = h.backUp, h.restore
+					"backup":  h.backUp,
+					"restore": h.restore,
 				}
 				rt.Repeat(actions)
 				h.rest(rt)

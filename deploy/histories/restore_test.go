@@ -1,6 +1,7 @@
 package histories
 
 import (
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,9 +37,29 @@ func (h *history) run(rt *rapid.T, args ...string) {
 		rt.Fatal(err)
 	}
 	args = append(args, "--data", h.made.Folder, "--trust-clock")
+	if h.pair.Store != nil {
+		args = append(args, "--catalogue", h.withPassfile(rt, h.made.Catalogue), "--keys", h.withPassfile(rt, h.made.Keys), "--objects", h.made.Objects)
+	}
 	if out, err := exec.CommandContext(h.ctx, h.command, args...).CombinedOutput(); err != nil {
 		rt.Fatalf("klarsyn %v: %v\n%s", args, err, out)
 	}
+}
+
+// withPassfile is a database's address with its password in a file, as commands want it.
+func (h *history) withPassfile(rt *rapid.T, address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	file := filepath.Join(h.folder, "pgpass")
+	if err := os.WriteFile(file, []byte("*:*:*:"+u.User.Username()+":"+password+"\n"), 0o600); err != nil {
+		rt.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("passfile", file)
+	u.User, u.RawQuery = url.User(u.User.Username()), q.Encode()
+	return u.String()
 }
 
 // backUp copies rows and keys while the world goes on.

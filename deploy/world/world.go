@@ -92,6 +92,9 @@ func Make(ctx context.Context, a Addresses, start time.Time) error {
 	if err == nil {
 		err = w.Books.Activate(ctx, p)
 	}
+	if err == nil {
+		_, err = w.Books.BeginEpoch(ctx)
+	}
 	return errors.Join(err, w.Close())
 }
 

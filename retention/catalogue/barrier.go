@@ -9,7 +9,8 @@ import (
 
 const unbarred = `WHERE ((holds > 0 AND barrier < 2) OR (holds = 0 AND barrier > 0)) AND holds > 0 AND state IN ('committed', 'partial') AND id > $1 ORDER BY id LIMIT $2`
 
-const barred = `WHERE ((holds > 0 AND barrier < 2) OR (holds = 0 AND barrier > 0)) AND holds = 0 AND id > $1 ORDER BY id LIMIT $2`
+const barred = `WHERE ((holds > 0 AND barrier < 2) OR (holds = 0 AND barrier > 0)) AND barrier > 0
+	AND (holds = 0 OR state IN ('lost', 'deleting')) AND id > $1 ORDER BY id LIMIT $2`
 
 // Unbarred lists clips that are held and stored, where the store's legal hold is not known to be on: in order of their ids, from the
 // one after after.

@@ -104,13 +104,16 @@ type replay struct {
 	holds map[string]Since
 	fresh map[string]bool      // clips that were rebuilt
 	cuts  []retention.PartHeld // parts that were cut out since: Clip is the part, From when it was
+	// placed are the holds that were placed again, back the clips that holds keep again since a part of them is lost.
+	placed map[string]bool
+	back   map[string][]string
 }
 
 // Replay does to the rows of a backup what the log says was done since: what was deleted is deleted again, in the order in which it
 // was. Clips that the backup does not know get a row again, so that what lies in the store has one: what opened them is gone. The
 // caller has taken the entries into the log, in the same transaction.
 func (c *Catalogue) Replay(ctx context.Context, tx *sql.Tx, entries func(func(policy.Entry) error) error, b Rebuilding) (Replayed, error) {
-	r := &replay{Catalogue: c, Rebuilding: b, tx: tx, holds: map[string]Since{}, fresh: map[string]bool{}}
+	r := &replay{Catalogue: c, Rebuilding: b, tx: tx, holds: map[string]Since{}, fresh: map[string]bool{}, placed: map[string]bool{}, back: map[string][]string{}}
 	since, err := HeldSince(entries)
 	if err != nil {
 		return r.said, err
@@ -149,7 +152,10 @@ func (r *replay) exec(ctx context.Context, query string, args ...any) (int, erro
 func (r *replay) take(ctx context.Context, e policy.Entry) error {
 	switch e.Event {
 	case policy.ClipReserved:
-		return r.reserved(ctx, e)
+		if err := r.reserved(ctx, e); err != nil || e.Details["hold"] == "" {
+			return err
+		}
+		return r.barred(ctx, []string{named(e, policy.KindClip)})
 	case policy.ClipCommitted, policy.ClipPartial, policy.ClipCut:
 		return r.stored(ctx, e)
 	case policy.ClipLost:
@@ -169,7 +175,12 @@ func (r *replay) take(ctx context.Context, e policy.Entry) error {
 		return r.shredded(ctx, e)
 	case policy.ClipDeleted:
 		return r.deleted(ctx, e)
-	case policy.HoldPlaced, policy.HoldExtended, policy.HoldLiftAsked, policy.HoldLifted:
+	case policy.HoldPlaced:
+		if err := r.hold(ctx, e); err != nil {
+			return err
+		}
+		return r.barred(ctx, strings.Fields(e.Details["clips"]))
+	case policy.HoldExtended, policy.HoldLiftAsked, policy.HoldLifted:
 		return r.hold(ctx, e)
 	case policy.PermitDrafted, policy.PermitActivated, policy.PermitSuspended, policy.PermitExpired, policy.PermitRevoked, policy.PermitEnded:
 		return r.permit(ctx, e)

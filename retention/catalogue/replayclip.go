@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -65,7 +67,7 @@ func (r *replay) stored(ctx context.Context, e policy.Entry) error {
 
 func (r *replay) lost(ctx context.Context, e policy.Entry) error {
 	id := named(e, policy.KindClip)
-	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', size = 0, plain_size = 0, sha256 = NULL,
+	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', size = 0, plain_size = 0, sha256 = NULL, barrier = CASE WHEN barrier > 1 THEN 1 ELSE barrier END,
 		end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $1 AND state IN ('pending', 'committed', 'partial')`, id); err != nil {
 		return err
 	}
@@ -155,7 +157,7 @@ func (r *replay) loseWhatNothingOpens(ctx context.Context) error {
 		if clip.Readable() {
 			r.said.Lost = append(r.said.Lost, clip.ID)
 		}
-		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', size = 0, plain_size = 0, sha256 = NULL,
+		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', size = 0, plain_size = 0, sha256 = NULL, barrier = CASE WHEN barrier > 1 THEN 1 ELSE barrier END,
 			end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $1`, clip.ID); err != nil {
 			return err
 		}
@@ -208,9 +210,13 @@ func (r *replay) place(ctx context.Context, id string) error {
 	if !since {
 		return nil
 	}
-	if n, err := r.exec(ctx, `INSERT INTO catalogue_hold (id, kind, case_number, basis, requester, approver, review_us, placed_us)
+	if r.placed[id] {
+		return nil
+	}
+	r.placed[id] = true
+	if _, err := r.exec(ctx, `INSERT INTO catalogue_hold (id, kind, case_number, basis, requester, approver, review_us, placed_us)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING`,
-		h.ID, h.Kind, h.Case, h.Basis, h.Requester, h.Approver, micros(h.Review), micros(h.Placed)); err != nil || n == 0 {
+		h.ID, h.Kind, h.Case, h.Basis, h.Requester, h.Approver, micros(h.Review), micros(h.Placed)); err != nil {
 		return err
 	}
 	for _, clip := range h.IDs {
@@ -222,10 +228,11 @@ func (r *replay) place(ctx context.Context, id string) error {
 			return err
 		}
 		key, sealed := r.Seals[id][clip]
-		if err := r.keep(ctx, id, found, key); err != nil {
+		kept, err := r.keep(ctx, id, found, key)
+		if err != nil {
 			return err
 		}
-		if sealed || r.fresh[clip] { // what is lost has no key to copy: that it was held is still so
+		if !kept || sealed || r.fresh[clip] { // what is lost has no key to copy: that it was held is still so
 			continue
 		}
 		r.said.HeldLost = append(r.said.HeldLost, clip)
@@ -240,6 +247,16 @@ func (r *replay) place(ctx context.Context, id string) error {
 	return nil
 }
 
+// barred says of clips that were held since, be it for a while, that the store's own legal hold may be set: the backup does not know.
+func (r *replay) barred(ctx context.Context, clips []string) error {
+	for _, id := range clips {
+		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET barrier = $1 WHERE id = $2 AND barrier = $3`, int(retention.BarrierPerhaps), id, int(retention.BarrierOff)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // letGoOf ends what all holds do to a clip of which nothing is left.
 func (r *replay) letGoOf(ctx context.Context, clip string, at time.Time) error {
 	if _, err := r.exec(ctx, `UPDATE catalogue_held SET over_us = $1, header = NULL, file_key = NULL WHERE clip = $2 AND over_us = 0`, micros(at), clip); err != nil {
@@ -249,13 +266,17 @@ func (r *replay) letGoOf(ctx context.Context, clip string, at time.Time) error {
 	return err
 }
 
-// keep lets a hold keep a clip, all of it.
-func (r *replay) keep(ctx context.Context, hold string, clip retention.Clip, key retention.SealedKey) error {
-	if err := insertHeld(ctx, r.tx, hold, retention.HeldClip{Clip: clip.ID, From: clip.Start, To: clip.End}, key); err != nil {
-		return err
+// keep lets a hold keep a clip, all of it; false if it does already.
+func (r *replay) keep(ctx context.Context, hold string, clip retention.Clip, key retention.SealedKey) (bool, error) {
+	n, err := r.exec(ctx, `INSERT INTO catalogue_held (hold, clip, from_us, to_us, header, file_key) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (hold, clip) DO UPDATE SET over_us = 0, cut = '', from_us = excluded.from_us, to_us = excluded.to_us, header = excluded.header,
+			file_key = excluded.file_key WHERE catalogue_held.over_us <> 0`,
+		hold, clip.ID, micros(clip.Start), micros(clip.End), key.Header, key.FileKey)
+	if err != nil || n == 0 {
+		return false, err
 	}
-	_, err := r.exec(ctx, `UPDATE catalogue_clip SET holds = holds + 1 WHERE id = $1`, clip.ID)
-	return err
+	_, err = r.exec(ctx, `UPDATE catalogue_clip SET holds = holds + 1 WHERE id = $1`, clip.ID)
+	return true, err
 }
 
 // moveToCuts does what became of the holds on clips of which a part was cut out since. If what opens the part is lost, and the clip is
@@ -274,7 +295,11 @@ func (r *replay) moveToCuts(ctx context.Context) error {
 			EXISTS (SELECT 1 FROM catalogue_hold WHERE id = $2 AND lifted_us = 0)`, part.Parent, cut.Hold).Scan(&whole, &inForce); err != nil {
 			return err
 		}
-		if !inForce || whole && r.fresh[part.ID] {
+		if !inForce {
+			continue
+		}
+		if whole && r.fresh[part.ID] {
+			r.back[cut.Hold] = append(r.back[cut.Hold], part.Parent)
 			continue
 		}
 		if _, err := r.exec(ctx, `UPDATE catalogue_held SET over_us = CASE WHEN over_us = 0 THEN $1 ELSE over_us END, cut = $2, from_us = $3, to_us = $4,
@@ -292,8 +317,38 @@ func (r *replay) moveToCuts(ctx context.Context) error {
 		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET key_case = $1 WHERE id = $2`, cut.Case, part.ID); err != nil {
 			return err
 		}
-		if err := r.keep(ctx, cut.Hold, part, retention.SealedKey{}); err != nil {
+		if _, err := r.keep(ctx, cut.Hold, part, retention.SealedKey{}); err != nil {
 			return err
+		}
+	}
+	return r.logBack(ctx)
+}
+
+// logBack says that holds keep again what their parts had been cut out of, which the log says they let go.
+func (r *replay) logBack(ctx context.Context) error {
+	for _, id := range slices.Sorted(maps.Keys(r.back)) {
+		found, err := holds(ctx, r.tx, `WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		var kept []string
+		for _, clip := range r.back[id] {
+			var held bool
+			if err := r.tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM catalogue_held WHERE hold = $1 AND clip = $2 AND over_us = 0)`, id, clip).Scan(&held); err != nil {
+				return err
+			}
+			if held && !slices.Contains(kept, clip) {
+				kept = append(kept, clip)
+			}
+		}
+		if len(kept) == 0 {
+			continue
+		}
+		who := policy.Subject{Name: r.Actor, Role: policy.LocalRole}
+		for _, e := range policy.HoldPlacedEntries(who, entryOf(found[0], kept), policy.Approval{ID: id, By: found[0].Approver}) {
+			if err := r.Log.Append(ctx, r.tx, e); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -74,11 +74,6 @@ func (r *Clips) clip(e Entry) error {
 	case partial:
 		c.move(Partial)
 	case lost:
-		if whole := r.all[c.parent]; whole != nil && c.is(Committed) && !whole.is(Deleting) && !whole.is(Deleted) {
-			for _, h := range slices.Clone(c.holds) { // a restore lost the part: its holds keep again what it was cut out of
-				r.keep(h.id, c.parent, whole)
-			}
-		}
 		c.move(Lost)
 		c.lost = at
 	case heldOver:
