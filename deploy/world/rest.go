@@ -32,8 +32,13 @@ func (w *World) Rest(ctx context.Context) error {
 			return fmt.Errorf("the recorder starts: %w", err)
 		}
 	}
-	// The lease of a sequencer that died, and a cut that nobody finishes, are over by then.
-	if err := w.Wall.Set(w.Wall.Now().Add(Patience)); err != nil {
+	// The lease of a sequencer that died, and a cut that nobody finishes, are over by then: by the clock of the log, too, which may be
+	// ahead of one that was set back.
+	now := w.Wall.Now()
+	if logged := w.Clock.Logging(); logged.After(now) {
+		now = logged
+	}
+	if err := w.Wall.Set(now.Add(Patience)); err != nil {
 		return err
 	}
 	err := Go(ctx, []Step{
