@@ -55,8 +55,11 @@ func (d *due) row(_ context.Context, row retention.Row) error {
 	return nil
 }
 
-// kept says that a hold keeps the clip: of what was lost there is nothing to keep.
-func kept(clip retention.Clip) bool { return clip.Held() && clip.State != retention.Lost }
+// kept says that a hold keeps the clip: of what was lost there is nothing to keep. What was lost after its deadline had passed under a
+// hold waits, as a row alone, for that to be lifted.
+func kept(clip retention.Clip) bool {
+	return clip.Held() && (clip.State != retention.Lost || !clip.Cased.IsZero())
+}
 
 // check says what is wrong with a clip that a hold let go at let; zero if none did.
 func (d *due) check(row retention.Row, let time.Time) {

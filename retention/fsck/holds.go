@@ -188,8 +188,8 @@ func (h *held) ofHolds() {
 		if !ok || !hold.InForce() || row.Over.IsZero() || row.Cut != "" || h.parts[row.Clip] { // a part may have been given up, to be cut anew
 			continue
 		}
-		// Of what the log says was lost or shredded before, a restore had nothing that the hold could keep.
-		if told := h.logged.told[row.Clip]; (told.Shredded.IsZero() || row.Over.Before(told.Shredded)) && told.Lost.IsZero() {
+		// Of what the log says was shredded before, a restore had nothing that the hold could keep.
+		if told := h.logged.told[row.Clip]; told.Shredded.IsZero() || row.Over.Before(told.Shredded) {
 			r.broken(at(policy.KindHold, row.Hold), mendHeldRow, "hold %s is in force, and let go of clip %s", row.Hold, row.Clip)
 		}
 	}
