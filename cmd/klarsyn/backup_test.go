@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -509,5 +510,35 @@ func TestRestoreKnowsWhatWaits(t *testing.T) {
 	numbered(t, l)
 	if code, results := runFsck(t, l); code != exitOK {
 		t.Errorf("fsck after it was lifted: %+v", results)
+	}
+}
+
+// A restore without keys that somebody needs says so and stays closed; given the keys when it is repeated it comes to its end, and the
+// key store that was there lies aside.
+func TestRestoreIsGivenKeysAfterAll(t *testing.T) {
+	l := installed(t)
+	clips := recorded(t, l, 2)
+	rowsIn, keysIn := copied(t, l)
+	since := heldFor(t, l, clips[0].ID)
+	for _, beside := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(l.keyStore() + beside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	rowsOnly := []string{"restore", "--data", l.root, "--from", rowsIn, "--replace"}
+	refusedWith(t, exitFailed, "--keys-from", rowsOnly...)
+	refusedWith(t, exitFailed, "--keys-from", rowsOnly...) // nothing was forgiven by the first try
+	said := commanded[restored](t, append(rowsOnly, "--keys-from", keysIn)...)
+	if len(said.Replayed.HeldAgain) != 1 || said.Replayed.HeldAgain[0] != since || len(said.Replayed.HeldLost) != 0 || said.Unknown != "" {
+		t.Errorf("it says %+v", said)
+	}
+	aside, err := filepath.Glob(filepath.Join(filepath.Dir(l.keyStore()), "replaced-*", filepath.Base(l.keyStore())))
+	if err != nil || len(aside) != 1 {
+		t.Errorf("aside lie %v, %v", aside, err)
+	}
+	s := opened(t, l, nil)
+	lookAtClip(t, s, clips[1])
+	if err := s.close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"klarsyn/retention"
 	"klarsyn/retention/catalogue"
@@ -135,6 +136,7 @@ func (r *restore) raise(ctx context.Context, books *catalogue.Catalogue, store o
 // compare holds rows and objects against each other.
 func (r *restore) compare(ctx context.Context, books *catalogue.Catalogue, store objects) error {
 	seen := map[string]bool{}
+	var strays []object.Trace
 	for t, err := range store.Traces(ctx, "clips/") {
 		if err != nil {
 			return fmt.Errorf("looking into the object store: %w", err)
@@ -157,16 +159,7 @@ func (r *restore) compare(ctx context.Context, books *catalogue.Catalogue, store
 		if len(r.said.Strays) == 0 || r.said.Strays[len(r.said.Strays)-1] != t.Key {
 			r.said.Strays = append(r.said.Strays, t.Key)
 		}
-		if !r.o.reap {
-			continue
-		}
-		if err := books.LogOrphan(ctx, t.Key, t.Size); err != nil {
-			return err
-		}
-		if err := reap(ctx, store, t); err != nil {
-			return err
-		}
-		r.said.Reaped++
+		strays = append(strays, t)
 	}
 	for row, err := range books.All(ctx) {
 		if err != nil {
@@ -179,6 +172,18 @@ func (r *restore) compare(ctx context.Context, books *catalogue.Catalogue, store
 	if len(seen) == 0 && len(r.said.Missing) > 0 {
 		// A disk that is not mounted looks like this, or another bucket: nothing is called lost for that.
 		return usageError{fmt.Errorf("the object store holds nothing of the %d clips that the rows know: everything stays closed; mount it, or name the one that belongs to the backup with --objects, and repeat this", len(r.said.Missing))}
+	}
+	for _, t := range strays {
+		if !r.o.reap { // only now: of another installation's bucket everything is a stray
+			break
+		}
+		if err := books.LogOrphan(ctx, t.Key, t.Size); err != nil {
+			return err
+		}
+		if err := reap(ctx, store, t); err != nil {
+			return err
+		}
+		r.said.Reaped++
 	}
 	for _, id := range r.said.Missing {
 		clip, err := books.Clip(ctx, id)
@@ -195,15 +200,14 @@ func (r *restore) compare(ctx context.Context, books *catalogue.Catalogue, store
 	return nil
 }
 
-// advise says what is left to do, and what nobody can say.
+// advise says what is left to do.
 func (r *restore) advise() {
 	next := func(format string, args ...any) { r.said.Next = append(r.said.Next, fmt.Sprintf(format, args...)) }
-	if r.rows != nil && r.newer == nil {
-		r.said.Unknown = fmt.Sprintf("what was deleted, held or changed since %s, when the backup was made: no newer log was given; whoever witnesses the log will say that it was set back, and is right",
-			r.rows.Made.Format("2006-01-02T15:04:05Z07:00"))
-	}
 	if r.at.catalogue != "" && r.rows != nil {
 		next("deploy/roles/postgres.sh gives each process its rights again")
+	}
+	if r.keys != nil && len(r.said.Aside) > 0 {
+		next("the key store that was there lies in %s, with its day keys: remove it when you are sure, and within keys_keep", strings.Join(r.said.Aside, " and "))
 	}
 	if r.rows != nil && r.keys == nil {
 		next("no keys were put back: what is sealed to a day key that the key store does not have stays shut until it is deleted")
@@ -215,7 +219,7 @@ func (r *restore) advise() {
 		next("account %s was changed since, and is disabled: look, then klarsyn account enable", name)
 	}
 	if len(r.said.Strays) > 0 && !r.o.reap {
-		next("%d objects belong to no clip and stay: look for a newer backup that knows them, else klarsyn restore --reconcile --reap", len(r.said.Strays))
+		next("%d objects belong to no clip and stay: nothing opens them; klarsyn restore --reconcile --reap removes them", len(r.said.Strays))
 	}
 }
 

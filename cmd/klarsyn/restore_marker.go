@@ -17,6 +17,10 @@ type restoreMarker struct {
 	Stage  restoreStage `json:"stage"`
 	// Run names this restore, and where what was there is moved: the same backup may be put back more than once.
 	Run string `json:"run"`
+	// Keys is the backup of the keys that is put back with it; empty: none.
+	Keys string `json:"keys,omitempty"`
+	// Said is what was done up to stageReplayed, for who repeats it from there.
+	Said *restored `json:"said,omitempty"`
 }
 
 // restoreStage is how far a restore has come. One that was interrupted goes on after the stage that its marker names.

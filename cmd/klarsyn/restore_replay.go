@@ -81,7 +81,7 @@ func (r *restore) readOld(ctx context.Context) error {
 	if r.at.catalogue == "" {
 		file := r.asideFile(r.layout.catalogue())
 		r.said.Aside = append(r.said.Aside, existing(file, r.asideFile(r.layout.keyStore()))...)
-		if _, statErr := os.Stat(file); statErr != nil {
+		if _, statErr := os.Stat(file); errors.Is(statErr, fs.ErrNotExist) {
 			return nil
 		}
 		old.dialect = database.SQLite
@@ -102,8 +102,9 @@ func (r *restore) readOld(ctx context.Context) error {
 		err = r.readOldLog(ctx, old)
 	}
 	if errors.Is(err, audit.ErrForked) {
-		return err
+		return fmt.Errorf("the catalogue that was moved aside: %w; if it is not to count, since it was a copy of before or was begun anew, move away %s and repeat this", err, strings.Join(r.said.Aside, " and "))
 	}
+	r.asideRead = err == nil
 	if err != nil && r.newer == nil {
 		return fmt.Errorf("the log of the catalogue that was moved aside cannot be read, and with it what was deleted since the backup was made: everything stays closed; repeat this, or give an exported log with --log; if both are lost, move away %s, and what was deleted since is unknown: %w",
 			strings.Join(r.said.Aside, " and "), err)
@@ -154,19 +155,31 @@ func (r *restore) readOldLog(ctx context.Context, old rows) error {
 	if err != nil {
 		return err
 	}
-	if r.newer == nil { // else what was given goes first
-		dir := r.layout.restoringLog()
-		_, err := log.Export(ctx, audit.Export{Dir: dir, Keys: []string{r.trusted}})
-		if errors.Is(err, audit.ErrNotNumbered) && r.rows.Log.Checkpoint == "" { // all that it knows still waits
-			r.waiting = waiting
-			return nil
-		}
+	dir := r.layout.restoringLog()
+	_, err = log.Export(ctx, audit.Export{Dir: dir, Keys: []string{r.trusted}})
+	switch {
+	case errors.Is(err, audit.ErrNotNumbered) && r.rows.Log.Checkpoint == "": // all that it knows still waits
+		r.waiting = waiting
+		return nil
+	case err != nil:
+		return err
+	}
+	if given := r.newer; given != nil {
+		old, err := audit.NewNewer(exportedLog{os.DirFS(dir)}, "")
 		if err != nil {
 			return err
 		}
-		if err := r.readLog(ctx, dir, r.rows.Log.Checkpoint); err != nil {
+		if old.Newest.Size <= given.Newest.Size { // what was given goes first
+			r.waiting = waiting
+			return nil
+		}
+		if err := r.readLog(ctx, dir, given.Newest.Note); err != nil { // it knows more, and must grow from what was given
+			r.newer = given
 			return err
 		}
+	}
+	if err := r.readLog(ctx, dir, r.rows.Log.Checkpoint); err != nil {
+		return err
 	}
 	r.waiting = waiting // only with the numbered entries before them
 	return nil
@@ -199,6 +212,18 @@ func (r *restore) entries(visit func(policy.Entry) error) error {
 	return nil
 }
 
+// shut closes the rows to everybody, on this machine and on others, until they are open again; strays stay until somebody answers for them.
+func (r *restore) shut(ctx context.Context, books *catalogue.Catalogue) error {
+	if r.rows != nil {
+		return books.Close(ctx, r.closed())
+	}
+	// The rows that are there are held against the objects: nobody works on them meanwhile.
+	if _, err := books.BeginEpoch(ctx); err != nil {
+		return err
+	}
+	return books.Close(ctx, catalogue.Epoch{Restoring: r.id()})
+}
+
 // replay does to rows and keys what was done since, in one transaction of the rows. Keys come first: a key that is destroyed again
 // is destroyed, whatever becomes of the rest.
 func (r *restore) replay(ctx context.Context) error {
@@ -214,14 +239,7 @@ func (r *restore) replay(ctx context.Context) error {
 	for _, e := range known {
 		r.known[e.ID] = true
 	}
-	closed := r.closed
-	if r.rows == nil { // the rows that are there are held against the objects: nobody works on them meanwhile
-		closed = func() catalogue.Epoch { return catalogue.Epoch{Restoring: r.id()} }
-		if _, err := books.BeginEpoch(ctx); err != nil {
-			return err
-		}
-	}
-	if err := books.Close(ctx, closed()); err != nil {
+	if err := r.shut(ctx, books); err != nil {
 		return err
 	}
 	custody, err := r.custody(books, clock)
@@ -265,7 +283,7 @@ func (r *restore) replay(ctx context.Context) error {
 		return err
 	}
 	result := "replayed from the log"
-	if r.newer == nil && len(r.waiting) == 0 {
+	if r.said.Unknown != "" {
 		result = "what was deleted since is unknown"
 	}
 	entries := []policy.Entry{policy.DeletionsReplayedEntry(books.Actor, r.id(), r.said.Replayed.Shredded, result)}
@@ -310,11 +328,8 @@ func (r *restore) unlock(ctx context.Context, books *catalogue.Catalogue, custod
 	if err != nil {
 		return nil, err
 	}
-	destroyed := false
-	if err := r.entries(func(e policy.Entry) error {
-		destroyed = destroyed || e.Event == policy.DayKeyDestroyed || e.Event == policy.CaseKeyDestroyed
-		return nil
-	}); err != nil {
+	destroyed, err := r.destroyedSince()
+	if err != nil {
 		return nil, err
 	}
 	var all []unlocked
@@ -325,19 +340,65 @@ func (r *restore) unlock(ctx context.Context, books *catalogue.Catalogue, custod
 			return nil, err
 		}
 		for _, c := range clips {
-			opened, err := custody.Unlock(ctx, c)
-			if destroyed && errors.Is(err, keys.ErrNoKey) {
+			opened, err := unlockBy(ctx, custody, c, destroyed)
+			if errors.Is(err, errDestroyed) {
 				r.logger.Error("what opened a held clip was destroyed since the backup was made", "hold", h.ID, "clip", c.ID, "err", err)
 				continue
 			}
 			if err != nil {
-				return nil, fmt.Errorf("hold %s of case %s was placed after the backup was made, and cannot be held again: everything stays closed; repeat this where master/master.key and the day keys are: %w", h.ID, h.Case, err)
+				return nil, fmt.Errorf("hold %s of case %s was placed after the backup was made, and cannot be held again: everything stays closed; repeat this where master/master.key is, and with the backup of the keys (--keys-from): %w", h.ID, h.Case, err)
 			}
 			u.clips[c.ID] = opened
 		}
 		all = append(all, u)
 	}
 	return all, nil
+}
+
+// errDestroyed says that the log tells of the end of every key that opened a clip.
+var errDestroyed = errors.New("every key that opened it was destroyed")
+
+// destroyedSince are the keys whose destruction the log tells: of days by permit and day, and of cases.
+func (r *restore) destroyedSince() (map[string]bool, error) {
+	destroyed := map[string]bool{}
+	err := r.entries(func(e policy.Entry) error {
+		switch e.Event {
+		case policy.DayKeyDestroyed:
+			if day, ok := policy.DayKeyOf(e); ok {
+				destroyed["day "+day.Permit+"/"+day.Day] = true
+			}
+		case policy.CaseKeyDestroyed:
+			destroyed["case "+e.Case] = true
+		}
+		return nil
+	})
+	return destroyed, err
+}
+
+// unlockBy opens what opens a clip by whichever of its keys is there. A key that is missing, and was not destroyed, may be found.
+func unlockBy(ctx context.Context, custody *vault.Custody, c retention.Clip, destroyed map[string]bool) (vault.Unlocked, error) {
+	ways, err := custody.Ways(ctx, c)
+	if err != nil {
+		return vault.Unlocked{}, err
+	}
+	var missing error
+	for _, way := range ways {
+		opened, err := custody.Unlock(ctx, c, way)
+		if err == nil {
+			return opened, nil
+		}
+		name := "case " + way.Case
+		if way.Case == "" {
+			name = "day " + c.Permit + "/" + c.KeyDay
+		}
+		if !errors.Is(err, keys.ErrNoKey) || !destroyed[name] {
+			missing = errors.Join(missing, err)
+		}
+	}
+	if missing != nil {
+		return vault.Unlocked{}, missing
+	}
+	return vault.Unlocked{}, fmt.Errorf("clip %s: %w", c.ID, errDestroyed)
 }
 
 // seal seals what was unlocked to the cases of its holds.

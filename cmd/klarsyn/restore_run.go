@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -37,7 +38,9 @@ type restore struct {
 	db      rows
 	keyDB   rows
 	said    restored
-	runID   string // what was there before lies under this name
+	// asideRead says that what the catalogue that was moved aside had logged is known.
+	asideRead bool
+	runID     string // what was there before lies under this name
 }
 
 // newRestore checks all that can be checked before anything is touched.
@@ -120,6 +123,34 @@ func (r *restore) id() string {
 	return r.rows.ID
 }
 
+// keysID names the backup of the keys that is put back; empty: the key store stays as it is.
+func (r *restore) keysID() string {
+	if r.keys == nil {
+		return ""
+	}
+	return r.keys.ID
+}
+
+// sameKeys refuses to go on with other keys than the restore was begun with. Keys may be added as long as nothing was made of the
+// rows: then the key store that is there is moved aside, too, as its day keys may be nowhere else.
+func (r *restore) sameKeys(ctx context.Context, m *restoreMarker) error {
+	switch {
+	case m.Keys == r.keysID(), m.Run == "": // the latter was begun by a program that did not write them down
+		return nil
+	case m.Keys != "":
+		return usageError{fmt.Errorf("%s is closed: a restore was begun with the keys of backup %s: repeat it with --keys-from and that backup", r.layout.root, m.Keys)}
+	case m.Stage == stageReplayed:
+		return usageError{fmt.Errorf("%s is closed: the rows were put back without keys: repeat it without --keys-from, and put the keys back with another restore afterwards", r.layout.root)}
+	}
+	if m.Stage == stageAside { // else both are moved with the rest
+		if err := r.moveAside(ctx, "key store"); err != nil {
+			return err
+		}
+	}
+	m.Keys = r.keysID()
+	return r.layout.mark(*m)
+}
+
 func (r *restore) run(ctx context.Context) (restored, error) {
 	r.said.Backup = r.id()
 	m, err := r.layout.marker()
@@ -136,7 +167,7 @@ func (r *restore) run(ctx context.Context) (restored, error) {
 		if err := makeFolders(r.layout); err != nil {
 			return r.said, err
 		}
-		m = restoreMarker{r.id(), stageClosed, ulid.Make().String()}
+		m = restoreMarker{Backup: r.id(), Stage: stageClosed, Run: ulid.Make().String(), Keys: r.keysID()}
 		if err := r.layout.mark(m); err != nil {
 			return r.said, err
 		}
@@ -145,6 +176,9 @@ func (r *restore) run(ctx context.Context) (restored, error) {
 	if r.runID = m.Run; r.runID == "" { // begun by a program that named it by its backup
 		r.runID = r.id()
 	}
+	if err := r.sameKeys(ctx, &m); err != nil {
+		return r.said, err
+	}
 	if r.rows != nil {
 		r.said.Made = r.rows.Made
 	}
@@ -152,8 +186,13 @@ func (r *restore) run(ctx context.Context) (restored, error) {
 		if err := r.putBack(ctx, &m); err != nil {
 			return r.said, err
 		}
-	} else if err := r.open(ctx); err != nil {
-		return r.said, err
+	} else {
+		if m.Said != nil {
+			r.said = *m.Said
+		}
+		if err := r.open(ctx); err != nil {
+			return r.said, err
+		}
 	}
 	return r.said, r.finish(ctx)
 }
@@ -173,6 +212,10 @@ func (r *restore) putBack(ctx context.Context, m *restoreMarker) error {
 		}
 		if err := r.readOld(ctx); err != nil {
 			return err
+		}
+		if r.newer == nil && !r.asideRead {
+			r.said.Unknown = fmt.Sprintf("what was deleted, held or changed since %s, when the backup was made: no newer log was given; whoever witnesses the log will say that it was set back, and is right",
+				r.rows.Made.Format("2006-01-02T15:04:05Z07:00"))
 		}
 		if err := r.load(ctx); err != nil {
 			return err
@@ -195,9 +238,17 @@ func (r *restore) putBack(ctx context.Context, m *restoreMarker) error {
 		if err := r.replay(ctx); err != nil {
 			return err
 		}
+	} else {
+		books, _, _, err := r.books(ctx)
+		if err == nil {
+			err = r.shut(ctx, books)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	crashpoint.Here("restore.replayed")
-	m.Stage = stageReplayed
+	m.Stage, m.Said = stageReplayed, &r.said
 	return r.layout.mark(*m)
 }
 
@@ -296,9 +347,10 @@ func (r *restore) asideFile(file string) string {
 
 func (r *restore) asideSchema() string { return "replaced_" + r.runID }
 
-func (r *restore) moveAside(ctx context.Context) error {
+// moveAside moves aside what is there, or only one part of it.
+func (r *restore) moveAside(ctx context.Context, only ...string) error {
 	for _, part := range r.parts() {
-		if part.m == nil {
+		if part.m == nil || len(only) > 0 && !slices.Contains(only, part.what) {
 			continue
 		}
 		if part.address != "" {
@@ -309,7 +361,7 @@ func (r *restore) moveAside(ctx context.Context) error {
 		}
 		target := r.asideFile(part.file)
 		for _, beside := range []string{"", "-wal", "-shm"} {
-			if _, err := os.Stat(part.file + beside); err != nil {
+			if _, err := os.Stat(part.file + beside); errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o700), os.Rename(part.file+beside, target+beside), durable.SyncFolder(filepath.Dir(part.file)))

@@ -79,11 +79,11 @@ role fsck <<POLICY
 ]}
 POLICY
 # restore puts a backup's rows back beside the objects: it looks what lies there, reads none of it, removes what no row explains,
-# and says that another epoch begins.
+# also where the rows that were lost had it held, and says that another epoch begins.
 role restore <<POLICY
 {"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Action": ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"], "Resource": ["arn:aws:s3:::$bucket"]},
-  {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"], "Resource": ["arn:aws:s3:::$bucket/clips/*", "arn:aws:s3:::$bucket/probe/*"]},
+  {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload", "s3:PutObjectLegalHold"], "Resource": ["arn:aws:s3:::$bucket/clips/*", "arn:aws:s3:::$bucket/probe/*"]},
   {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"], "Resource": ["arn:aws:s3:::$bucket/installation/*"]},
   {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::$bucket/probe/*"]}
 ]}

@@ -183,7 +183,7 @@ func (r *replay) hold(ctx context.Context, e policy.Entry) error {
 		if err != nil {
 			return err
 		}
-		_, err = r.exec(ctx, `UPDATE catalogue_hold SET review_us = $1 WHERE id = $2`, micros(review), id)
+		_, err = r.exec(ctx, `UPDATE catalogue_hold SET review_us = $1, lift_asked_us = 0, lift_asked_by = '', lift_reason = '' WHERE id = $2`, micros(review), id)
 		return err
 	case policy.HoldLiftAsked:
 		_, err := r.exec(ctx, `UPDATE catalogue_hold SET lift_asked_us = $1, lift_asked_by = $2, lift_reason = $3 WHERE id = $4 AND lifted_us = 0`,
@@ -198,6 +198,10 @@ func (r *replay) hold(ctx context.Context, e policy.Entry) error {
 	// What was shredded with it the log says apart: of the holds that kept a clip beside this one, not all have their rows.
 	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET holds = holds - 1 WHERE holds > 0
 		AND id IN (SELECT clip FROM catalogue_held WHERE hold = $1 AND over_us = 0)`, id); err != nil {
+		return err
+	}
+	// The store's own hold may have been cleared since.
+	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET barrier = 1 WHERE barrier = 2 AND id IN (SELECT clip FROM catalogue_held WHERE hold = $1 AND over_us = 0)`, id); err != nil {
 		return err
 	}
 	_, err = r.exec(ctx, `UPDATE catalogue_held SET over_us = $1, header = NULL, file_key = NULL WHERE hold = $2 AND over_us = 0`, micros(e.Time), id)
@@ -298,7 +302,7 @@ func (r *replay) moveToCuts(ctx context.Context) error {
 		if !inForce {
 			continue
 		}
-		if whole && r.fresh[part.ID] {
+		if whole && r.fresh[part.ID] && !r.fresh[part.Parent] {
 			r.back[cut.Hold] = append(r.back[cut.Hold], part.Parent)
 			continue
 		}

@@ -13,19 +13,42 @@ import (
 // Unlocked is what opens a clip, in the clear. It is never stored.
 type Unlocked struct{ header, fileKey []byte }
 
-// Unlock opens what opens a clip: with its day key, else with the key of a case that holds it or that it was cut out for. It asks for
-// no deadline: a hold was in force when that passed.
-func (cu *Custody) Unlock(ctx context.Context, c retention.Clip) (Unlocked, error) {
-	header, err := cu.Vault.Shelf.Header(ctx, c.ID)
-	var identity age.Identity
-	switch {
-	case err == nil && c.KeyCase != "":
-		identity, err = cu.Vault.Keyring.CaseIdentity(ctx, c.KeyCase)
-	case err == nil:
-		identity, err = cu.Vault.Keyring.Identity(ctx, c.Permit, c.KeyDay)
-	case errors.Is(err, retention.ErrGone):
-		header, identity, err = cu.heldKey(ctx, c.ID)
+// Way is a key that opens a clip: of its day, or of a case.
+type Way struct {
+	Case string // empty: the day key
+	copy bool   // by the copy that a hold of the case keeps; else by the clip's own header
+}
+
+// Ways are the keys that open a clip, by its rows; whether they are still there Unlock says. It asks for no deadline: a hold was in
+// force when that passed.
+func (cu *Custody) Ways(ctx context.Context, c retention.Clip) ([]Way, error) {
+	var ways []Way
+	_, err := cu.Vault.Shelf.Header(ctx, c.ID)
+	if err != nil && !errors.Is(err, retention.ErrGone) {
+		return nil, err
 	}
+	if err == nil {
+		ways = append(ways, Way{Case: c.KeyCase})
+	}
+	cases, err := cu.Book.CasesOf(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, number := range cases {
+		sealed, err := cu.Vault.Shelf.CaseKey(ctx, c.ID, number)
+		if err != nil && !errors.Is(err, retention.ErrGone) {
+			return nil, err
+		}
+		if len(sealed.FileKey) > 0 {
+			ways = append(ways, Way{number, true})
+		}
+	}
+	return ways, nil
+}
+
+// Unlock opens what opens a clip, by one of its ways.
+func (cu *Custody) Unlock(ctx context.Context, c retention.Clip, w Way) (Unlocked, error) {
+	header, identity, err := cu.unlock(ctx, c, w)
 	if err != nil {
 		return Unlocked{}, fmt.Errorf("holding clip %s again: %w", c.ID, err)
 	}
@@ -36,27 +59,25 @@ func (cu *Custody) Unlock(ctx context.Context, c retention.Clip) (Unlocked, erro
 	return Unlocked{header, fileKey}, nil
 }
 
-// heldKey is what opens a clip for any of the cases that hold it.
-func (cu *Custody) heldKey(ctx context.Context, clip string) ([]byte, age.Identity, error) {
-	cases, err := cu.Book.CasesOf(ctx, clip)
+func (cu *Custody) unlock(ctx context.Context, c retention.Clip, w Way) (header []byte, identity age.Identity, err error) {
+	if w.Case == "" {
+		identity, err = cu.Vault.Keyring.Identity(ctx, c.Permit, c.KeyDay)
+	} else {
+		identity, err = cu.Vault.Keyring.CaseIdentity(ctx, w.Case)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	err = retention.ErrGone
-	for _, number := range cases {
-		var sealed retention.SealedKey
-		var identity age.Identity
-		if sealed, err = cu.Vault.Shelf.CaseKey(ctx, clip, number); err != nil {
-			continue
-		}
-		if identity, err = cu.Vault.Keyring.CaseIdentity(ctx, number); err != nil {
-			continue
-		}
-		if identity, err = unseal(sealed.FileKey, identity); err == nil {
-			return sealed.Header, identity, nil
-		}
+	if !w.copy {
+		header, err = cu.Vault.Shelf.Header(ctx, c.ID)
+		return header, identity, err
 	}
-	return nil, nil, err
+	sealed, err := cu.Vault.Shelf.CaseKey(ctx, c.ID, w.Case)
+	if err != nil {
+		return nil, nil, err
+	}
+	identity, err = unseal(sealed.FileKey, identity)
+	return sealed.Header, identity, err
 }
 
 // Again seals what opens each clip to a case, for a hold that was placed before and lost with the rows that knew it.
