@@ -13,7 +13,7 @@ import (
 // BarrierBook says of which clips the store's own legal hold is not what the holds in force want it to be.
 type BarrierBook interface {
 	// Unbarred lists clips that are held and whose object is stored, where the legal hold is not known to be on; Barred those
-	// that no hold keeps, where it may be. Both in order of their ids, from the one after after.
+	// that no hold keeps, or of which nothing is left to keep, where it may be. Both in order of their ids, from the one after after.
 	Unbarred(ctx context.Context, after string, limit int) ([]Clip, error)
 	Barred(ctx context.Context, after string, limit int) ([]Clip, error)
 	SetBarrier(ctx context.Context, clip string, b BarrierState) error

@@ -173,10 +173,10 @@ func (r *restore) compare(ctx context.Context, books *catalogue.Catalogue, store
 		// A disk that is not mounted looks like this, or another bucket: nothing is called lost for that.
 		return usageError{fmt.Errorf("the object store holds nothing of the %d clips that the rows know: everything stays closed; mount it, or name the one that belongs to the backup with --objects, and repeat this", len(r.said.Missing))}
 	}
-	for _, t := range strays {
-		if !r.o.reap { // only now: of another installation's bucket everything is a stray
-			break
-		}
+	if !r.o.reap {
+		strays = nil
+	}
+	for _, t := range strays { // only now: of another installation's bucket everything is a stray
 		if err := books.LogOrphan(ctx, t.Key, t.Size); err != nil {
 			return err
 		}
@@ -206,8 +206,8 @@ func (r *restore) advise() {
 	if r.at.catalogue != "" && r.rows != nil {
 		next("deploy/roles/postgres.sh gives each process its rights again")
 	}
-	if r.keys != nil && len(r.said.Aside) > 0 {
-		next("the key store that was there lies in %s, with its day keys: remove it when you are sure, and within keys_keep", strings.Join(r.said.Aside, " and "))
+	if len(r.said.Aside) > 0 {
+		next("what was there lies in %s: headers of clips, and day keys if keys were put back: remove it when you are sure, and within keys_keep", strings.Join(r.said.Aside, " and "))
 	}
 	if r.rows != nil && r.keys == nil {
 		next("no keys were put back: what is sealed to a day key that the key store does not have stays shut until it is deleted")

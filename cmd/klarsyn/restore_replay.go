@@ -164,11 +164,11 @@ func (r *restore) readOldLog(ctx context.Context, old rows) error {
 		return err
 	}
 	if given := r.newer; given != nil {
-		old, err := audit.NewNewer(exportedLog{os.DirFS(dir)}, "")
+		aside, err := audit.NewNewer(exportedLog{os.DirFS(dir)}, "")
 		if err != nil {
 			return err
 		}
-		if old.Newest.Size <= given.Newest.Size { // what was given goes first
+		if aside.Newest.Size <= given.Newest.Size { // what was given goes first
 			r.waiting = waiting
 			return nil
 		}

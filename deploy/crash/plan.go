@@ -23,7 +23,7 @@ func (d *day) plan(ctx context.Context) error {
 	if err := d.Wall.Advance(d.Wall.Now().Truncate(time.Hour).Add(time.Hour)); err != nil {
 		return err
 	}
-	return world.Go(ctx, []world.Step{
+	return world.InOrder(ctx, []world.Step{
 		{Name: "the recorder starts", Do: d.Recover},
 		{Name: "keys are minted", Do: d.Tender.Tend},
 		{Name: "cameras are recorded", Do: d.record},

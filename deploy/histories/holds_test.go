@@ -121,6 +121,7 @@ func (h *history) together(rt *rapid.T) {
 		g.Go(func() error { return h.world.Cut(ctx) })
 		g.Go(func() error { return h.world.Barrier.Step(ctx) })
 		if lifted != "" {
+			h.done["lift"]++
 			g.Go(func() error { return h.world.Lift(ctx, lifted) })
 		}
 		return g.Wait()

@@ -168,7 +168,6 @@ func newLine(t *testing.T, server *testenv.S3) *line {
 			r.SetURL(&url.URL{Scheme: "http", Host: server.Address})
 			r.Out.Host = r.In.Host
 		},
-		ModifyResponse: func(*http.Response) error { return nil },
 	}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.mu.Lock()

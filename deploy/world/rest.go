@@ -15,8 +15,8 @@ type Step struct {
 	Do   func(context.Context) error
 }
 
-// Go takes steps one after the other, up to one that fails.
-func Go(ctx context.Context, steps []Step) error {
+// InOrder takes steps one after the other, up to one that fails.
+func InOrder(ctx context.Context, steps []Step) error {
 	for _, s := range steps {
 		if err := s.Do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.Name, err)
@@ -41,7 +41,7 @@ func (w *World) Rest(ctx context.Context) error {
 	if err := w.Wall.Set(now.Add(Patience)); err != nil {
 		return err
 	}
-	err := Go(ctx, []Step{
+	err := InOrder(ctx, []Step{
 		{Name: "the leases of the dead end", Do: w.Outlive},
 		{Name: "a rotation is ended", Do: w.endRotation},
 		{Name: "keys are tended", Do: w.Tender.Tend},

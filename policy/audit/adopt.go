@@ -173,7 +173,7 @@ func adoptLeaf(ctx context.Context, tx *sql.Tx, le newLeaf) error {
 
 // AdoptWaiting takes in an entry that the newer log had not numbered yet, unless it is there already: it waits here, too.
 func (l *Log) AdoptWaiting(ctx context.Context, tx *sql.Tx, e policy.Entry) error {
-	known, err := Known(ctx, tx, e.ID)
+	known, err := isLogged(ctx, tx, e.ID)
 	if err != nil || known {
 		return err
 	}
@@ -304,8 +304,8 @@ func Waiting(ctx context.Context, db *sql.DB) ([]policy.Entry, error) {
 	return all, rows.Err()
 }
 
-// Known reports whether the log of a transaction has an entry, numbered or not.
-func Known(ctx context.Context, tx *sql.Tx, id string) (known bool, err error) {
+// isLogged reports whether the log of a transaction has an entry, numbered or not.
+func isLogged(ctx context.Context, tx *sql.Tx, id string) (known bool, err error) {
 	err = tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM audit_leaf WHERE id = $1) OR EXISTS (SELECT 1 FROM audit_pending WHERE id = $1)`, id).Scan(&known)
 	return known, err
 }

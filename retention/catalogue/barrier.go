@@ -18,7 +18,7 @@ func (c *Catalogue) Unbarred(ctx context.Context, after string, limit int) ([]re
 	return clips(ctx, c.DB, unbarred, after, limit)
 }
 
-// Barred lists clips that no hold keeps, where the store's legal hold may still be on, in the same order.
+// Barred lists clips that no hold keeps, or of which nothing is left to keep, where the store's legal hold may still be on, in the same order.
 func (c *Catalogue) Barred(ctx context.Context, after string, limit int) ([]retention.Clip, error) {
 	return clips(ctx, c.DB, barred, after, limit)
 }

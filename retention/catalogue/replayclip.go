@@ -67,11 +67,17 @@ func (r *replay) stored(ctx context.Context, e policy.Entry) error {
 
 func (r *replay) lost(ctx context.Context, e policy.Entry) error {
 	id := named(e, policy.KindClip)
-	if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', size = 0, plain_size = 0, sha256 = NULL, barrier = CASE WHEN barrier > 1 THEN 1 ELSE barrier END,
-		end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $1 AND state IN ('pending', 'committed', 'partial')`, id); err != nil {
+	if err := r.lose(ctx, id); err != nil {
 		return err
 	}
 	return r.forget(ctx, id)
+}
+
+// lose says of a clip that nothing of it is left. The store's own legal hold may be set on an object that is.
+func (r *replay) lose(ctx context.Context, clip string) error {
+	_, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', size = 0, plain_size = 0, sha256 = NULL, barrier = CASE WHEN barrier > 1 THEN 1 ELSE barrier END,
+		end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $1 AND state IN ('pending', 'committed', 'partial')`, clip)
+	return err
 }
 
 func (r *replay) forget(ctx context.Context, clip string) error {
@@ -157,8 +163,7 @@ func (r *replay) loseWhatNothingOpens(ctx context.Context) error {
 		if clip.Readable() {
 			r.said.Lost = append(r.said.Lost, clip.ID)
 		}
-		if _, err := r.exec(ctx, `UPDATE catalogue_clip SET state = 'lost', size = 0, plain_size = 0, sha256 = NULL, barrier = CASE WHEN barrier > 1 THEN 1 ELSE barrier END,
-			end_us = CASE WHEN end_us = 0 THEN start_us ELSE end_us END WHERE id = $1`, clip.ID); err != nil {
+		if err := r.lose(ctx, clip.ID); err != nil {
 			return err
 		}
 		if err := r.Log.Append(ctx, r.tx, policy.ClipLostEntry(r.Actor, refOf(clip), "what opened it was lost with the catalogue, and backup "+r.Backup+" does not know it")); err != nil {

@@ -162,7 +162,7 @@ func (cu *Cutter) cut(ctx context.Context, p retention.PartHeld) error {
 	}
 	recipient, err := cu.Keys.CaseRecipient(ctx, p.Case)
 	if err != nil { // another key is no help: what the hold keeps is sealed to this one
-		return fmt.Errorf("sealing a part to its case: %w", err)
+		return fmt.Errorf("sealing a part to its case (if the key is gone, restore the key store from its backup): %w", err)
 	}
 	var sealed bytes.Buffer
 	header, stream, err := seal(recipient, &sealed)
